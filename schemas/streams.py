@@ -1,0 +1,25 @@
+"""What an owner of a source partition hands to the next owner; stays on the site's own cluster."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from schemas.base import Count, Message, Name
+
+
+class PartitionContextMessage(Message):
+    """The context of one source partition, written by its owner after its alerts were acknowledged."""
+
+    TYPE: ClassVar[str] = "streamgauge.context"
+
+    node: Name
+    incarnation: Count = Field(description="Start time of the writing process in ms.")
+    sequence: Count = Field(description="Rises with every context this process writes.")
+    generation: int = Field(default=-1, description="Generation of the consumer group, -1 outside one.")
+    topic: str
+    partition: Count
+    topic_incarnation: str
+    next_offset: Count
+    state: dict[str, Any] = Field(description="As `streamgauge.stream.context` reads and writes it.")

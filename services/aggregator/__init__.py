@@ -1,0 +1,1 @@
+"""The aggregator: opens rounds, checks and merges updates, has candidates judged, publishes releases."""

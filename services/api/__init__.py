@@ -1,0 +1,1 @@
+"""The API: alerts, models, releases, rounds and nodes over HTTP."""

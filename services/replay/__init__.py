@@ -1,0 +1,1 @@
+"""Replay: publishes recorded data as a live stream."""

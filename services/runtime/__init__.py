@@ -1,0 +1,1 @@
+"""I/O shared by the services: Kafka clients, envelopes, codecs, signing, lifecycle, metrics server, logging."""

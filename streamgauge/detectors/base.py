@@ -1,0 +1,110 @@
+"""What a detector is: a layout without torch, and pure functions of weights, statistics and standardised rows."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from streamgauge.errors import ConfigurationError
+from streamgauge.layout import Item, Layout
+from streamgauge.registry import Registry
+from streamgauge.scaler import SCALER
+
+if TYPE_CHECKING:
+    import torch
+
+    Weights = Mapping[str, torch.Tensor]
+    Statistics = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+else:
+    Weights = Mapping
+    Statistics = Mapping
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """Base of detectors' hyper-parameters: a frozen dataclass in the detector's file."""
+
+
+class Detector(abc.ABC):
+    """Scores standardised rows; higher is more abnormal.
+
+    A detector keeps no state: weights and statistics are arguments, so that a candidate can be judged beside the
+    release in force. Modules must import without torch (the aggregator lists detectors); functions may use it.
+
+    Args:
+        width: number of encoded columns, at least 1.
+        config: hyper-parameters by name; unknown ones are refused.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[DetectorConfig]] = DetectorConfig
+
+    def __init__(self, width: int, config: Mapping[str, Any] | None = None) -> None:
+        if width < 1:
+            raise ConfigurationError(f"detector {self.name!r} got {width} columns; a profile needs at least 1")
+        known = self.Config.__dataclass_fields__
+        if unknown := sorted(set(config or {}) - set(known)):
+            raise ConfigurationError(
+                f"detector {self.name!r} has no setting {', '.join(unknown)}; known: {', '.join(known) or 'none'}"
+            )
+        self.width = width
+        self.config = self.Config(**(config or {}))
+
+    @property
+    def layout(self) -> Layout:
+        """All items of the state; the scaler's moments first. Needs no torch."""
+        scaler = Item(SCALER, (self.width,), "moments", "agreement")
+        return Layout((scaler, *self.items()))
+
+    @abc.abstractmethod
+    def items(self) -> tuple[Item, ...]:
+        """The detector's own items: weights, and moments to take under a candidate."""
+
+    @abc.abstractmethod
+    def raw_score(self, weights: Weights, statistics: Statistics, x: torch.Tensor) -> torch.Tensor:
+        """Score rows.
+
+        Args:
+            weights: item name -> tensor, as in the layout.
+            statistics: item of phase `under_candidate` -> (mean, variance); empty before the first vote.
+            x: (n, width) float32, standardised, finite. Not modified.
+        Returns:
+            (n,) float32, >= 0, finite; higher is more abnormal.
+        """
+
+    @abc.abstractmethod
+    def loss(self, weights: Weights, x: torch.Tensor, y: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Training loss of one batch.
+
+        Args:
+            weights: tensors that require gradients.
+            x: (n, width) float32, standardised.
+            y: (n,) float32: 0 normal, 1 abnormal, NaN presumed normal (no label).
+            generator: source of all randomness.
+        Returns:
+            scalar.
+        """
+
+    @abc.abstractmethod
+    def attribute(self, weights: Weights, statistics: Statistics, x: torch.Tensor) -> torch.Tensor:
+        """Explain scores.
+
+        Returns:
+            (n, width) float32; what each column contributed to the raw score, larger is more.
+        """
+
+    def observe(self, weights: Weights, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Values whose moments are the items of phase `under_candidate`.
+
+        Args:
+            x: (n, width) presumed-normal held-out rows.
+        Returns:
+            item name -> (n, *item.shape); empty if the detector has no such items.
+        """
+        return {}
+
+
+DETECTORS: Registry[type[Detector]] = Registry("detector", "streamgauge.detectors")
+"""All detectors by name."""

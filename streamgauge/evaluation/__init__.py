@@ -1,0 +1,1 @@
+"""Metrics and seeded corruptions, shared by votes, benchmarks and the demo."""

@@ -1,0 +1,1 @@
+"""Federation: mergeable state, server rules and the round as a pure state machine."""

@@ -1,0 +1,1 @@
+"""Source profiles (TOML): what a stream's records mean, and the decoder built from them."""

@@ -1,0 +1,66 @@
+"""Standardisation from merged moments: frozen in round 0, the same on every node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamgauge.errors import StateError
+
+SCALER = "scaler"
+"""Name of the layout item that every detector has: moments of the encoded columns."""
+CLIP = 8.0
+"""Standardised values are clipped to this many standard deviations; keeps one wild value from ruling a score."""
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """Standardises encoded columns.
+
+    Attributes:
+        mean: (d,) float32.
+        scale: (d,) float32, positive.
+    """
+
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.mean.shape != self.scale.shape or not (np.isfinite(self.scale).all() and (self.scale > 0).all()):
+            raise StateError("a scaler needs mean and scale of one shape, every scale finite and positive")
+
+    def apply(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, d) float32 standardised and clipped to +-`CLIP`; the input is not modified.
+
+        NaN stands for a masked cell and becomes 0, the mean: it says nothing.
+        """
+        z = (x - self.mean) / self.scale
+        return np.nan_to_num(np.clip(z, -CLIP, CLIP, out=z), copy=False)
+
+
+def scaler_from_moments(
+    n: NDArray[np.float64],
+    total: NDArray[np.float64],
+    squares: NDArray[np.float64],
+    centre: NDArray[np.float64],
+    floor: NDArray[np.float64],
+) -> Scaler:
+    """Turn additive moments about `centre` into a scaler.
+
+    Args:
+        n: (d,) counts; at least one record.
+        total: (d,) sum of (x - centre).
+        squares: (d,) sum of (x - centre)^2.
+        centre: (d,) public centre.
+        floor: (d,) smallest scale allowed, positive: a constant feature does not divide by zero.
+    Raises:
+        StateError: no records.
+    """
+    if (n < 1).any():
+        raise StateError("moments of no records; wait for data before agreeing on a scaler")
+    offset = total / n
+    variance = np.maximum(squares / n - offset**2, 0.0)
+    scale = np.maximum(np.sqrt(variance), floor)
+    return Scaler((centre + offset).astype(np.float32), scale.astype(np.float32))

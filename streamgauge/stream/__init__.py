@@ -1,0 +1,1 @@
+"""What happens to scores in time: alert grouping, watermark, imputation, quarantine, partition contexts."""

@@ -1,0 +1,1 @@
+"""E2e of Streamgauge."""
