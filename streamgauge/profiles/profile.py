@@ -1,0 +1,187 @@
+"""Source profiles: what the fields of a stream's records mean, read from TOML.
+
+Example::
+
+    >>> profile = load_profile("nsl-kdd")
+    >>> len(profile.numeric), len(profile.categorical), profile.schema.width
+    (38, 3, 124)
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+
+from streamgauge.errors import ConfigurationError, UnknownNameError
+from streamgauge.features import OTHER, FeatureSchema
+from streamgauge.profiles.fields import (
+    CategoricalField,
+    LabelField,
+    NumericField,
+    TimeField,
+    read_categorical,
+    read_choice,
+    read_entity,
+    read_label,
+    read_numeric,
+    read_positive,
+    read_rule,
+    read_time,
+)
+from streamgauge.profiles.missing_rules import MissingRule, finite
+from streamgauge.profiles.tables import Table
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A source profile.
+
+    Attributes:
+        name: short name, as in ``load_profile(name)``.
+        title: one line for people.
+        citation: where the data come from; empty for one's own plant.
+        time: where the event time stands.
+        entity: JSON field of the entity (machine, service, zone); None: the message's key.
+        numeric: numeric fields, in the order of the matrix.
+        categorical: categorical fields, after them.
+        label: truth, if the source has one.
+        context: JSON fields copied into local alerts, e.g. addresses; they decide no number.
+        sampling_period_s: usual time between two records of an entity, None if irregular.
+        max_missing_share: records with a larger share of missing features are rejected, in [0, 1].
+        layout: ``wide``: one record holds all features.
+    """
+
+    name: str
+    title: str
+    citation: str
+    time: TimeField
+    entity: str | None
+    numeric: tuple[NumericField, ...]
+    categorical: tuple[CategoricalField, ...] = ()
+    label: LabelField | None = None
+    context: tuple[str, ...] = ()
+    sampling_period_s: float | None = None
+    max_missing_share: float = 0.5
+    layout: str = "wide"
+
+    def __post_init__(self) -> None:
+        _check_roles(self)
+        for numeric in self.numeric:
+            if numeric.missing.kind == "constant" and finite(numeric.missing.value) is None:
+                raise self._bad_rule(numeric.field, str(numeric.missing), "a constant that is a number")
+        for categorical in self.categorical:
+            rule = categorical.missing
+            known = (*categorical.feature.categories, OTHER)
+            if rule.kind == "last" or (rule.kind == "constant" and rule.value not in known):
+                allowed = "'reject', 'mask' or 'constant:<one of its categories or other>'"
+                raise self._bad_rule(categorical.field, str(rule), allowed)
+
+    def _bad_rule(self, field: str, rule: str, allowed: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"profile {self.name!r}: field {field!r}: missing = {rule!r}; allowed: {allowed}"
+        )
+
+    @cached_property
+    def schema(self) -> FeatureSchema:
+        """All of the profile that decides numbers; its hash is what sites compare."""
+        rules = [(f.feature.name, str(f.missing)) for f in self.numeric]
+        rules += [(f.feature.name, str(f.missing)) for f in self.categorical]
+        return FeatureSchema(
+            numeric=tuple(f.feature for f in self.numeric),
+            categorical=tuple(f.feature for f in self.categorical),
+            missing=tuple(rules),
+        )
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Every JSON field the profile names, each once, in the order time, entity, features, label, context."""
+        label = (self.label.field, self.label.attack_type) if self.label else ()
+        features = (*(f.field for f in self.numeric), *(f.field for f in self.categorical))
+        names = (self.time.field, self.entity, *features, *label, *self.context)
+        return tuple(dict.fromkeys(name for name in names if name is not None))
+
+
+def bundled_profiles() -> tuple[str, ...]:
+    """Names of the profiles that come with the package, sorted."""
+    files = resources.files("streamgauge.profiles").iterdir()
+    return tuple(sorted(f.name[:-5].replace("_", "-") for f in files if f.name.endswith(".toml")))
+
+
+def load_profile(name_or_path: str | Path) -> Profile:
+    """Load a bundled profile by name, or any by the path of its TOML file.
+
+    Raises:
+        UnknownNameError: no bundled profile of that name, or no such file.
+        ConfigurationError: the file is not a valid profile; says table, key, value and what is allowed.
+    """
+    text = str(name_or_path)
+    if isinstance(name_or_path, Path) or text.endswith(".toml") or "/" in text:
+        path = Path(name_or_path)
+        if not path.is_file():
+            raise UnknownNameError(f"profile {text!r}: no such file; give a path or one of {_known()}")
+        return parse_profile(path.read_text("utf-8"), where=text)
+    if text not in bundled_profiles():
+        raise UnknownNameError(f"unknown profile {text!r}; known: {_known()}; or give the path of a .toml file")
+    file = resources.files("streamgauge.profiles") / f"{text.replace('-', '_')}.toml"
+    return parse_profile(file.read_text("utf-8"), where=text)
+
+
+def _known() -> str:
+    return ", ".join(bundled_profiles())
+
+
+def parse_profile(text: str, where: str = "profile") -> Profile:
+    """Read a profile from TOML text; `where` names it in messages. Raises ConfigurationError."""
+    try:
+        table = Table(f"profile {where!r}", tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"profile {where!r} is not valid TOML: {error}") from error
+    default = read_rule(table, MissingRule("reject"))
+    profile = Profile(
+        name=table.text("name"),
+        title=table.text("title"),
+        citation=table.text("citation", ""),
+        layout=read_choice(table, "layout", ("wide",), "wide"),
+        time=read_time(table.table("time")),
+        entity=read_entity(table.table("entity")),
+        numeric=tuple(read_numeric(t, default) for t in table.tables("numeric")),
+        categorical=tuple(read_categorical(t, default) for t in table.tables("categorical")),
+        label=read_label(table.table("label")) if table.has("label") else None,
+        context=table.texts("context", ()),
+        sampling_period_s=read_positive(table, "sampling_period_s") if table.has("sampling_period_s") else None,
+        max_missing_share=_share(table),
+    )
+    table.finish()
+    _ = profile.schema  # names, ranges and categories are checked now, not at the first record
+    return profile
+
+
+def _share(table: Table) -> float:
+    value = table.number("max_missing_share", 0.5)
+    if not 0 <= value <= 1:
+        raise table.error("max_missing_share", value, "a share from 0 to 1")
+    return value
+
+
+def _check_roles(profile: Profile) -> None:
+    """A field is a feature once; a number is nothing else; the label is never a feature."""
+    numeric = [f.field for f in profile.numeric]
+    features = numeric + [f.field for f in profile.categorical]
+    others: dict[str | None, str] = {profile.time.field: "time"}
+    if profile.label:
+        others |= {profile.label.attack_type: "attack type", profile.label.field: "label"}
+    for field in features:
+        if features.count(field) > 1:
+            raise ConfigurationError(f"profile {profile.name!r}: field {field!r} feeds two features; keep one")
+        if field in others:
+            raise ConfigurationError(
+                f"profile {profile.name!r}: field {field!r} is the {others[field]} and a feature"
+            )
+    if profile.entity is not None and profile.entity in (*numeric, *(k for k in others if k)):
+        raise ConfigurationError(
+            f"profile {profile.name!r}: the entity field {profile.entity!r} has another role; "
+            "the entity may only be a categorical feature as well"
+        )
