@@ -36,28 +36,26 @@ class Scaler:
 
         NaN stands for a masked cell and becomes 0, the mean: it says nothing.
         """
-        z = (x - self.mean) / self.scale
-        return np.nan_to_num(np.clip(z, -CLIP, CLIP, out=z), copy=False)
+        z = ((x - self.mean) / self.scale).clip(-CLIP, CLIP)
+        z[np.isnan(z)] = 0.0
+        return z
 
 
 def scaler_from_moments(
-    n: NDArray[np.float64],
-    total: NDArray[np.float64],
-    squares: NDArray[np.float64],
+    moments: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
     centre: NDArray[np.float64],
     floor: NDArray[np.float64],
 ) -> Scaler:
     """Turn additive moments about `centre` into a scaler.
 
     Args:
-        n: (d,) counts; at least one record.
-        total: (d,) sum of (x - centre).
-        squares: (d,) sum of (x - centre)^2.
+        moments: n, sum of (x - centre) and sum of (x - centre)^2, each (d,); n at least 1 everywhere.
         centre: (d,) public centre.
         floor: (d,) smallest scale allowed, positive: a constant feature does not divide by zero.
     Raises:
         StateError: no records.
     """
+    n, total, squares = moments
     if (n < 1).any():
         raise StateError("moments of no records; wait for data before agreeing on a scaler")
     offset = total / n

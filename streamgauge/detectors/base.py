@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from streamgauge.errors import ConfigurationError
 from streamgauge.layout import Item, Layout
@@ -40,6 +40,7 @@ class Detector(abc.ABC):
 
     name: ClassVar[str]
     Config: ClassVar[type[DetectorConfig]] = DetectorConfig
+    optimizer: ClassVar[Literal["adam", "rmsprop"]] = "adam"
 
     def __init__(self, width: int, config: Mapping[str, Any] | None = None) -> None:
         if width < 1:

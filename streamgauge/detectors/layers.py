@@ -1,0 +1,40 @@
+"""Dense layers as pure functions of named weights; shared by the detectors. Imports torch only when called."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from streamgauge.layout import Item
+
+if TYPE_CHECKING:
+    import torch
+
+    from streamgauge.detectors.base import Weights
+
+
+def dense_items(name: str, inputs: int, outputs: int) -> tuple[Item, Item]:
+    """Layout of a dense layer: ``<name>.weight`` (outputs, inputs), drawn as in Glorot and Bengio (2010)."""
+    bound = math.sqrt(6.0 / (inputs + outputs))
+    return (
+        Item(f"{name}.weight", (outputs, inputs), "mean", "weights", init=f"uniform:{bound:.9g}"),
+        Item(f"{name}.bias", (outputs,), "mean", "weights"),
+    )
+
+
+def dense(weights: Weights, name: str, x: torch.Tensor) -> torch.Tensor:
+    """Affine map: (n, inputs) -> (n, outputs)."""
+    return weights[f"{name}.bias"].addmm(x, weights[f"{name}.weight"].t())
+
+
+def dropout(x: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
+    """Set `share` of the entries to 0 and scale up the rest; randomness from `generator` only."""
+    if share == 0:
+        return x
+    kept = x.new_empty(x.shape).bernoulli_(1 - share, generator=generator)
+    return x * kept / (1 - share)
+
+
+def elu(x: torch.Tensor) -> torch.Tensor:
+    """Exponential linear unit: x where positive, exp(x) - 1 elsewhere."""
+    return x.clamp(min=0) + x.clamp(max=0).expm1()

@@ -1,0 +1,155 @@
+"""How a node judges a candidate: on held-out records, against seeded corruptions of them.
+
+A model that reconstructs everything (copies its input) has a low loss and an AUC of 0.5 here, and is rejected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamgauge.detectors.base import Detector
+from streamgauge.evaluation.corruptions import corrupt
+from streamgauge.evaluation.metrics import auc
+from streamgauge.state import ModelState, statistics_tensors
+
+if TYPE_CHECKING:
+    from streamgauge.detectors.base import Statistics, Weights
+
+CHUNK = 4096
+"""Rows scored at once; bounds the memory of a pass over the hold-out."""
+
+
+@dataclass(frozen=True)
+class VotePolicy:
+    """What a node demands of a candidate.
+
+    Attributes:
+        auc_loss: how much of the release's AUC may be lost.
+        auc_floor: below this AUC a candidate is rejected whatever the release does.
+        false_alarm_rate: share of held-out records above the recalibrated threshold that is always allowed.
+        false_alarm_growth: beyond it, at most this multiple of the release's share.
+    """
+
+    auc_loss: float = 0.02
+    auc_floor: float = 0.6
+    false_alarm_rate: float = 0.05
+    false_alarm_growth: float = 1.5
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A vote's content."""
+
+    approve: bool
+    reason: str
+    auc_candidate: float
+    auc_release: float
+    false_alarm_rate: float
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out rows of one node.
+
+    Attributes:
+        x: (n, width) float32, standardised.
+        half: (n,) bool; True rows set the recalibrated threshold, False rows count its false alarms.
+        groups: (width,) feature of each column, so that corruptions keep one-hot groups valid.
+    """
+
+    x: NDArray[np.float32]
+    half: NDArray[np.bool_]
+    groups: NDArray[np.int64]
+
+
+def score_rows(
+    detector: Detector, weights: Weights, statistics: Statistics, x: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Raw scores (n,) of standardised rows (n, width), in chunks, without gradients."""
+    import torch
+
+    with torch.inference_mode():
+        parts = [
+            detector.raw_score(weights, statistics, torch.from_numpy(x[i : i + CHUNK])).numpy()
+            for i in range(0, len(x), CHUNK)
+        ]
+    return np.concatenate(parts).astype(np.float64) if parts else np.zeros(0)
+
+
+def take_statistics(
+    detector: Detector, weights: Weights, x: NDArray[np.float32]
+) -> dict[str, NDArray[np.float64]]:
+    """Moments about 0 of the items of phase `under_candidate`, over rows x; items below `min_count` are left out."""
+    import torch
+
+    out: dict[str, NDArray[np.float64]] = {}
+    enough = {i.name for i in detector.layout.of_phase("under_candidate") if len(x) >= i.min_count}
+    with torch.inference_mode():
+        for start in range(0, len(x), CHUNK):
+            for name, seen in detector.observe(weights, torch.from_numpy(x[start : start + CHUNK])).items():
+                if name in enough:
+                    _add_moments(out, name, seen.numpy().astype(np.float64))
+    return out
+
+
+def _add_moments(out: dict[str, NDArray[np.float64]], name: str, seen: NDArray[np.float64]) -> None:
+    parts = {"n": np.full(seen.shape[1:], float(len(seen))), "sum": seen.sum(0), "sumsq": (seen**2).sum(0)}
+    for part, value in parts.items():
+        key = f"{name}.{part}"
+        out[key] = out[key] + value if key in out else value
+
+
+def judge(
+    detector: Detector,
+    release: ModelState,
+    candidate: Mapping[str, NDArray[np.float32]],
+    held_out: HeldOut,
+    policy: VotePolicy,
+    seed: int,
+) -> tuple[Judgement, dict[str, NDArray[np.float64]]]:
+    """Judge `candidate` beside `release`.
+
+    Returns:
+        The judgement and the statistics taken under the candidate.
+    """
+    import torch
+
+    new_weights = {name: torch.tensor(array) for name, array in candidate.items()}
+    taken = take_statistics(detector, new_weights, held_out.x)
+    corrupted = corrupt(held_out.x, np.random.default_rng(seed), held_out.groups)
+    new = _quality(detector, (new_weights, statistics_tensors(taken)), held_out, corrupted)
+    old = _quality(detector, release.tensors(), held_out, corrupted)
+    return _decide(new, old, policy), taken
+
+
+def _quality(
+    detector: Detector,
+    model: tuple[Weights, Statistics],
+    held_out: HeldOut,
+    corrupted: NDArray[np.float32],
+) -> tuple[float, float]:
+    """AUC against the corrupted copies, and the false-alarm share of one half at the other half's 99 % quantile."""
+    clean = score_rows(detector, *model, held_out.x)
+    quality = auc(clean, score_rows(detector, *model, corrupted))
+    calibrating, checking = clean[held_out.half], clean[~held_out.half]
+    if not (len(calibrating) and len(checking)):
+        return quality, 0.0
+    return quality, float((checking > np.quantile(calibrating, 0.99)).mean())
+
+
+def _decide(new: tuple[float, float], old: tuple[float, float], policy: VotePolicy) -> Judgement:
+    (auc_new, alarms_new), (auc_old, alarms_old) = new, old
+    allowed = max(policy.false_alarm_rate, policy.false_alarm_growth * alarms_old)
+    wanted = max(policy.auc_floor, auc_old - policy.auc_loss)
+    if not np.isfinite(auc_new) or auc_new < wanted:
+        approve, reason = False, f"AUC {auc_new:.3f} is below {wanted:.3f}"
+    elif alarms_new > allowed:
+        approve, reason = False, f"false alarms {alarms_new:.1%} are above {allowed:.1%}"
+    else:
+        approve, reason = True, f"AUC {auc_new:.3f}, release {auc_old:.3f}; false alarms {alarms_new:.1%}"
+    return Judgement(approve, reason, float(np.nan_to_num(auc_new)), float(np.nan_to_num(auc_old)), alarms_new)

@@ -1,0 +1,103 @@
+"""Local training: from a base to a delta, in float32 on one thread, all randomness from a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamgauge.detectors.base import Detector
+from streamgauge.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Effort of a round.
+
+    Attributes:
+        epochs: passes over the rows, at least 1.
+        batch_size: rows a step.
+        learning_rate: of Adam or RMSProp, as the detector says.
+        seed: order of the rows, noise, dropout.
+    """
+
+    epochs: int = 1
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Result of local training.
+
+    Attributes:
+        delta: item name -> trained minus base, same shapes and dtypes as the base.
+        loss_before: mean loss of the first epoch's batches.
+        loss_after: mean loss of the last epoch's batches.
+        epochs: epochs finished; fewer than planned where `out_of_time` said so.
+    """
+
+    delta: dict[str, NDArray[Any]]
+    loss_before: float
+    loss_after: float
+    epochs: int
+
+
+def train(
+    detector: Detector,
+    base: dict[str, NDArray[Any]],
+    rows: tuple[NDArray[np.float32], NDArray[np.float32]],
+    plan: TrainingPlan,
+    out_of_time: Callable[[], bool] = lambda: False,
+) -> Trained:
+    """Train a copy of `base`.
+
+    Args:
+        detector: its `loss` and `optimizer` are used.
+        base: weights to start from. Not modified.
+        rows: x (n, width) standardised and y (n,) labels (0, 1 or NaN). Not modified.
+        plan: effort and seed.
+        out_of_time: asked after every batch; True ends the training early, the delta so far counts.
+    Raises:
+        ConfigurationError: no rows.
+    """
+    import torch
+
+    x, y = (torch.tensor(part) for part in rows)
+    if not len(x):
+        raise ConfigurationError("training needs at least one row; wait until the quarantine has let some through")
+    weights = {name: torch.tensor(array, requires_grad=True) for name, array in base.items()}
+    optimizer = _optimizer(detector, list(weights.values()), plan.learning_rate)
+    generator = torch.Generator().manual_seed(plan.seed)
+    losses: list[float] = []
+    while len(losses) < plan.epochs and not (losses and out_of_time()):
+        total, batches = 0.0, 0
+        order = torch.randperm(len(x), generator=generator)
+        for start in range(0, len(x), plan.batch_size):
+            index = order[start : start + plan.batch_size]
+            optimizer.zero_grad()
+            loss = detector.loss(weights, x[index], y[index], generator)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(list(weights.values()), 5.0)
+            optimizer.step()
+            total, batches = total + loss.item(), batches + 1
+            if out_of_time():
+                break
+        losses.append(total / batches)
+    delta = {name: weights[name].detach().numpy() - base[name] for name in base}
+    return Trained(delta, losses[0], losses[-1], len(losses))
+
+
+def _optimizer(detector: Detector, weights: list[torch.Tensor], learning_rate: float) -> torch.optim.Optimizer:
+    import torch
+
+    if detector.optimizer == "rmsprop":
+        return torch.optim.RMSprop(weights, lr=learning_rate)
+    return torch.optim.Adam(weights, lr=learning_rate)
