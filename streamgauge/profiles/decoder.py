@@ -1,0 +1,209 @@
+"""Records to matrices, a batch at a time: one bad record never spoils its neighbours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamgauge.errors import InvalidRecordError
+from streamgauge.profiles.columns import (
+    MISSING,
+    Bad,
+    category_codes,
+    entities_of,
+    labels_of,
+    time_parser,
+    times_of,
+)
+from streamgauge.profiles.profile import Profile
+from streamgauge.profiles.record_reader import RecordReader
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+MAX_CONTEXT_TEXT = 500
+"""Characters of a context value copied into an alert."""
+
+
+class SourceRecord(Protocol):
+    """What a decoder needs of a record; kafka-python's own class fits."""
+
+    @property
+    def timestamp(self) -> int:
+        """Milliseconds since the epoch."""
+
+    @property
+    def key(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def value(self) -> bytes | None: ...  # noqa: D102
+
+
+class Rejected(NamedTuple):
+    """A record for the dead letters; `position` is its index into the batch.
+
+    `reason` is one of malformed-json, wrong-encoding, wrong-type, null-value, too-large, missing-time, bad-time,
+    missing-entity, bad-entity, missing-field, too-many-missing, not-finite.
+    """
+
+    position: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded batch of n good records.
+
+    Attributes:
+        good: (n,) int64 index of each row into the batch given to `Decoder.decode`, rising.
+        values: (n, numeric) float64, raw; NaN where missing.
+        codes: (n, categorical) int64; -1 where missing, ``len(categories)`` for values not listed.
+        times: (n,) float64 event time, seconds since the epoch.
+        entities: n names.
+        labels: (n,) float32; 0 normal, 1 abnormal, NaN without a label or where labels are not read.
+        rejected: the others, by rising index.
+    """
+
+    good: NDArray[np.int64]
+    values: NDArray[np.float64]
+    codes: NDArray[np.int64]
+    times: NDArray[np.float64]
+    entities: list[str]
+    labels: NDArray[np.float32]
+    rejected: list[Rejected]
+    _records: Sequence[SourceRecord] = field(repr=False)
+    _context: tuple[str, ...] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.good)
+
+    def context(self, row: int) -> dict[str, str | float | bool | None]:
+        """The profile's context fields of one row, for its alert; parses the record again, so only on demand."""
+        if not self._context:
+            return {}
+        value = self._records[int(self.good[row])].value or b"{}"
+        parsed = json.loads(bytes(value).decode("utf-8-sig", "replace"), parse_constant=lambda _: None)
+        return {name: _plain(parsed[name]) for name in self._context if name in parsed}
+
+
+def _plain(value: Any) -> str | float | bool | None:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float) and abs(value) <= FLOAT32_MAX:
+        return value
+    return (value if isinstance(value, str) else json.dumps(value))[:MAX_CONTEXT_TEXT]
+
+
+class Decoder:
+    """Decodes batches of one profile's records. Keeps no state between batches.
+
+    Args:
+        profile: what the fields mean.
+        learn_labels: read the label field; otherwise it is never looked at and all labels are NaN.
+        max_record_bytes: longer values are rejected unread.
+    """
+
+    def __init__(self, profile: Profile, *, learn_labels: bool = False, max_record_bytes: int = 1 << 20) -> None:
+        self.profile = profile
+        self._reader = RecordReader(profile, learn_labels, max_record_bytes)
+        attributes = self._reader.attributes
+        self._numeric = [attributes[f.field] for f in profile.numeric]
+        self._categorical = [(attrgetter(attributes[f.field]), category_codes(f)) for f in profile.categorical]
+        self._others = [len(f.feature.categories) for f in profile.categorical]
+        self._time = attrgetter(attributes[profile.time.field]) if profile.time.field else None
+        self._parse_time = time_parser(profile.time.format)
+        self._entity = attrgetter(attributes[profile.entity]) if profile.entity else None
+        self._label = profile.label if learn_labels else None
+        self._required = np.array([f.missing.kind == "reject" for f in profile.numeric], bool)
+        self._required_codes = np.array([f.missing.kind == "reject" for f in profile.categorical], bool)
+
+    def decode(self, records: Sequence[SourceRecord]) -> Decoded:
+        """Decode a batch; n good rows and the rejected ones are together all of `records`."""
+        good, structs, rejected = self._read(records)
+        sources = records if len(good) == len(records) else [records[i] for i in good]
+        values, codes = self._matrix(structs), self._codes(structs)
+        times, bad_times = self._times(structs, sources)
+        entities, bad_entities = entities_of(list(map(self._entity, structs) if self._entity else _keys(sources)))
+        labels = self._labels(structs)
+        bad = self._bad_cells(values, codes) | bad_times | bad_entities
+        index = np.array(good, np.int64)
+        if bad:
+            rejected = sorted(rejected + [Rejected(good[row], *why) for row, why in bad.items()])
+            keep = np.array([row not in bad for row in range(len(good))], bool)
+            index, values, codes, times, labels = index[keep], values[keep], codes[keep], times[keep], labels[keep]
+            entities = [name for row, name in enumerate(entities) if row not in bad]
+        return Decoded(index, values, codes, times, entities, labels, rejected, records, self.profile.context)
+
+    def _read(self, records: Sequence[SourceRecord]) -> tuple[list[int], list[Any], list[Rejected]]:
+        structs = self._reader.read_batch([record.value for record in records])
+        if structs is not None:
+            return list(range(len(records))), structs, []
+        good: list[int] = []
+        structs = []
+        rejected: list[Rejected] = []
+        for i, record in enumerate(records):
+            try:
+                structs.append(self._reader.read_one(record.value))
+                good.append(i)
+            except InvalidRecordError as error:
+                rejected.append(Rejected(i, error.reason, error.detail))
+        return good, structs, rejected
+
+    def _matrix(self, structs: list[Any]) -> NDArray[np.float64]:
+        """(n, numeric); None becomes NaN in numpy's own conversion."""
+        shape = (len(structs), len(self._numeric))
+        if not all(shape):
+            return np.empty(shape, np.float64)
+        rows: Any = map(attrgetter(*self._numeric), structs)
+        cells = rows if shape[1] == 1 else chain.from_iterable(rows)
+        return np.fromiter(cells, np.float64, shape[0] * shape[1]).reshape(shape)
+
+    def _codes(self, structs: list[Any]) -> NDArray[np.int64]:
+        codes = np.empty((len(structs), len(self._categorical)), np.int64)
+        for j, ((get, known), other) in enumerate(zip(self._categorical, self._others, strict=True)):
+            codes[:, j] = [known.get(value, other) for value in map(get, structs)]
+        return codes
+
+    def _times(self, structs: list[Any], sources: Sequence[SourceRecord]) -> tuple[NDArray[np.float64], Bad]:
+        if self._time:
+            return times_of(list(map(self._time, structs)), self._parse_time)
+        column = [None if source.timestamp < 0 else source.timestamp for source in sources]
+        return times_of(column, _from_milliseconds)
+
+    def _labels(self, structs: list[Any]) -> NDArray[np.float32]:
+        if self._label is None:
+            return np.full(len(structs), np.nan, np.float32)
+        get: Callable[[Any], Any] = attrgetter(self._reader.attributes[self._label.field])
+        return labels_of(list(map(get, structs)), self._label)
+
+    def _bad_cells(self, values: NDArray[np.float64], codes: NDArray[np.int64]) -> Bad:
+        """Rows with a number beyond float32, a required field missing, or too many missing."""
+        absent, absent_codes = np.isnan(values), codes == MISSING
+        huge = np.abs(values) > FLOAT32_MAX
+        if not (huge.any() or absent.any() or absent_codes.any()):
+            return {}
+        profile, bad = self.profile, Bad()
+        share = np.concatenate([absent, absent_codes], axis=1).mean(axis=1)
+        for row in np.flatnonzero(share > profile.max_missing_share).tolist():
+            limit = profile.max_missing_share
+            bad[row] = ("too-many-missing", f"{share[row]:.0%} of the features are missing; allowed: {limit:.0%}")
+        for row, j in np.argwhere(huge).tolist():
+            bad[row] = ("not-finite", f"{profile.numeric[j].field!r} is beyond the range of float32")
+        for row, j in np.argwhere(absent & self._required).tolist():
+            bad[row] = ("missing-field", f"{profile.numeric[j].field!r} is missing and its rule is 'reject'")
+        for row, j in np.argwhere(absent_codes & self._required_codes).tolist():
+            bad[row] = ("missing-field", f"{profile.categorical[j].field!r} is missing and its rule is 'reject'")
+        return bad
+
+
+def _keys(sources: Sequence[SourceRecord]) -> list[bytes | None]:
+    return [source.key for source in sources]
+
+
+def _from_milliseconds(value: Any) -> float:
+    return float(value) / 1000.0
