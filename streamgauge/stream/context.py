@@ -1,0 +1,77 @@
+"""What the owner of a source partition must know to go on exactly where another stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streamgauge.errors import StateError
+from streamgauge.stream.grouping import AlertGrouper, GroupingPolicy
+from streamgauge.stream.imputation import LastValues
+
+FORMAT = 1
+"""Rises when the state's form changes; another one is refused."""
+
+
+@dataclass
+class PartitionContext:
+    """State of one source partition; moves with it from owner to owner.
+
+    Attributes:
+        topic_incarnation: Kafka's topic id, or a UUID that stands for it; a context of another one is not used.
+        next_offset: the first offset not handled yet.
+        grouper: open alerts and watermark.
+        last_values: last values per entity, for imputation.
+    """
+
+    topic_incarnation: str
+    next_offset: int
+    grouper: AlertGrouper
+    last_values: LastValues
+
+    @classmethod
+    def fresh(
+        cls, topic_incarnation: str, next_offset: int, policy: GroupingPolicy, max_entities: int = 10_000
+    ) -> PartitionContext:
+        """The context of a partition nobody has read yet."""
+        return cls(topic_incarnation, next_offset, AlertGrouper(policy), LastValues(max_entities))
+
+    @property
+    def low_watermark(self) -> int:
+        """The smallest offset that a buffer still needs; commit no further. No buffer yet: the next offset."""
+        return self.next_offset
+
+    def to_state(self) -> dict[str, Any]:
+        """All state as JSON-able values."""
+        return {
+            "format": FORMAT,
+            "topic_incarnation": self.topic_incarnation,
+            "next_offset": self.next_offset,
+            "grouper": self.grouper.to_state(),
+            "last_values": self.last_values.to_state(),
+        }
+
+    @classmethod
+    def from_state(
+        cls, state: Mapping[str, Any], policy: GroupingPolicy, max_entities: int = 10_000
+    ) -> PartitionContext:
+        """The inverse of `to_state`; the policies are the reader's own.
+
+        Raises:
+            StateError: written by an incompatible version, or damaged.
+        """
+        if state.get("format") != FORMAT:
+            raise StateError(
+                f"context has format {state.get('format')!r}, this build reads {FORMAT}: "
+                "use the version that wrote it, or delete the context to start afresh"
+            )
+        try:
+            return cls(
+                str(state["topic_incarnation"]),
+                int(state["next_offset"]),
+                AlertGrouper.from_state(state["grouper"], policy),
+                LastValues.from_state(state["last_values"], max_entities),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise StateError(f"context is damaged ({error!r}); delete it to start afresh") from error
