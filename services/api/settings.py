@@ -1,0 +1,79 @@
+"""Settings of the API: environment variables ``STREAMGAUGE_API_*``."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from services.runtime.settings import ClusterSettings, ServiceSettings
+
+MIN_TOKEN_CHARACTERS = 16
+
+
+class ApiSettings(ServiceSettings):
+    """All settings of the API. It only reads from Kafka; metrics are served on its own port, under /metrics."""
+
+    model_config = SettingsConfigDict(env_prefix="STREAMGAUGE_API_")
+
+    records: tuple[ClusterSettings, ...] = Field(
+        default=(),
+        description="The sites' own clusters, where alerts are: a JSON list, or RECORDS__0__BOOTSTRAP_SERVERS=...",
+    )
+    federation_cluster: ClusterSettings | None = Field(default=None, description="The shared cluster.")
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="0 takes a free port; see the log.")
+    api_token: SecretStr | None = Field(default=None, description="Bearer token that every question must carry.")
+    api_token_file: Path | None = Field(default=None, description="File with the token.")
+    max_request_bytes: int = Field(default=65_536, ge=0, le=1 << 24, description="Largest request body.")
+
+    database_url: str | None = Field(default=None, description="Default: sqlite file api.sqlite in state_dir.")
+    alert_retention_days: float = Field(default=30.0, gt=0, le=36_500, description="Since their last message.")
+    round_retention_days: float = Field(default=90.0, gt=0, le=36_500)
+    keep_artefacts: int = Field(default=20, ge=1, le=100_000, description="Newest of each federation.")
+    max_artefact_bytes: int = Field(default=16 << 20, ge=1024, le=1 << 30)
+    housekeeping_interval_s: float = Field(default=60.0, gt=0, le=86_400)
+
+    aggregator: str = Field(default="aggregator", description="Name of the aggregator whose messages count.")
+    aggregator_key_file: Path | None = Field(default=None, description="Its public key; without it, unchecked.")
+    nodes_keys_dir: Path | None = Field(default=None, description="Enrolled nodes' keys; without it, unchecked.")
+
+    @field_validator("records", mode="before")
+    @classmethod
+    def _numbered(cls, value: Any) -> Any:
+        # RECORDS__0__..., RECORDS__1__... arrive as a dict of numbers.
+        if isinstance(value, dict) and value and all(str(key).isdigit() for key in value):
+            return [value[key] for key in sorted(value, key=int)]
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.api_token is not None and self.api_token_file is not None:
+            raise ValueError("give api_token or api_token_file, not both")
+        if self.api_token is not None and len(self.api_token.get_secret_value()) < MIN_TOKEN_CHARACTERS:
+            raise ValueError(f"api_token is too short: at least {MIN_TOKEN_CHARACTERS} characters")
+        if not self.is_loopback and self.api_token is None and self.api_token_file is None:
+            raise ValueError(
+                f"host={self.host} is not loopback: set api_token or api_token_file, or use host=127.0.0.1"
+            )
+        if not self.records and self.federation_cluster is None:
+            raise ValueError("nothing to read: set records, federation_cluster or both")
+        return self
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def url(self) -> str:
+        """The database's URL."""
+        return self.database_url or f"sqlite:///{self.state_dir / 'api.sqlite'}"
