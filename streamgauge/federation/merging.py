@@ -1,0 +1,185 @@
+"""From nodes' contributions to the arrays of an artefact: agreement, candidate, statistics.
+
+Whatever the order in which contributions arrived, the same ones give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamgauge.errors import StateError
+from streamgauge.federation.clip import clip_norm
+from streamgauge.federation.counts import cap_counts
+from streamgauge.federation.kinds import KINDS
+from streamgauge.federation.rules_base import RULES, Vector
+from streamgauge.layout import Arrays, Item, Layout, check_arrays, initial_weights
+
+WireArrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one node sent and passed the checks.
+
+    Attributes:
+        records: records behind it, as reported.
+        arrays: as travelled; for statistics items may be missing.
+    """
+
+    node: str
+    site: str
+    records: int
+    arrays: Arrays
+
+
+@dataclass(frozen=True)
+class MergePolicy:
+    """How contributions are weighed.
+
+    Attributes:
+        rule: name of the server rule for `mean` items.
+        rule_config: its settings.
+        count_cap: a site counts at most this many times the median site.
+        norm_bound: longest delta that counts in full.
+        robust: merge statistics robustly.
+        value_limit: largest |value - centre| believed of moments.
+    """
+
+    rule: str = "fedavg"
+    rule_config: Mapping[str, Any] = field(default_factory=dict)
+    count_cap: float = 10.0
+    norm_bound: float = 50.0
+    robust: bool = False
+    value_limit: float = 1e9
+
+
+def flatten(items: Sequence[Item], arrays: Arrays) -> Vector:
+    """The `mean` items as one (d,) float64 vector, in the layout's order."""
+    return np.concatenate([np.asarray(arrays[item.name], np.float64).ravel() for item in items])
+
+
+def unflatten(items: Sequence[Item], vector: Vector) -> WireArrays:
+    """The inverse of `flatten`, in the items' own dtypes."""
+    arrays: WireArrays = {}
+    start = 0
+    for item in items:
+        size = int(np.prod(item.shape, dtype=np.int64))
+        arrays[item.name] = vector[start : start + size].reshape(item.shape).astype(item.dtype)
+        start += size
+    return arrays
+
+
+def check_moments(items: Sequence[Item], arrays: Arrays, records: int, policy: MergePolicy) -> None:
+    """Check shapes, dtypes, finiteness and plausibility of moments.
+
+    Raises:
+        StateError: says what does not fit.
+    """
+    check_arrays(tuple(items), arrays)
+    for item in items:
+        KINDS[item.kind].check(item, arrays, records, policy.value_limit)
+
+
+def check_agreement(layout: Layout, arrays: Arrays, records: int, policy: MergePolicy) -> None:
+    """Check a contribution to an agreement.
+
+    Raises:
+        StateError: as `check_moments`, or fewer records than an item's `min_count`.
+    """
+    items = layout.of_phase("agreement")
+    for item in items:
+        if records < item.min_count:
+            raise StateError(f"{records} records are behind {item.name}; at least {item.min_count} are needed")
+    check_moments(items, arrays, records, policy)
+
+
+def check_update(layout: Layout, arrays: Arrays, policy: MergePolicy) -> None:
+    """Check a training delta.
+
+    Raises:
+        StateError: another layout, not finite, or too long to be shortened.
+    """
+    items = layout.of_phase("weights")
+    check_arrays(items, arrays)
+    clip_norm(flatten(items, arrays), policy.norm_bound)
+
+
+def check_statistics(layout: Layout, arrays: Arrays, records: int, policy: MergePolicy) -> None:
+    """Check the statistics beside a vote; whole items may be missing.
+
+    Raises:
+        StateError: an unknown array, half an item, fewer records than `min_count`, or implausible moments.
+    """
+    sent = tuple(item for item in layout.of_phase("under_candidate") if arrays.keys() & item.arrays().keys())
+    for item in sent:
+        if records < item.min_count:
+            raise StateError(f"{item.name} comes from {records} records; fewer than {item.min_count} are not sent")
+    check_moments(sent, arrays, records, policy)
+
+
+def agree(layout: Layout, contributions: Sequence[Contribution], seed: int, policy: MergePolicy) -> WireArrays:
+    """Round 0: merged moments and freshly drawn weights.
+
+    Raises:
+        StateError: a column has no records on any node.
+    """
+    merged = _merge_items(layout.of_phase("agreement"), contributions, policy)
+    return {**initial_weights(layout, seed), **merged}
+
+
+def make_candidate(
+    layout: Layout, base: Arrays, contributions: Sequence[Contribution], step: float, policy: MergePolicy
+) -> WireArrays:
+    """Base weights + step x the rule's merged delta; the agreement's arrays are taken over unchanged.
+
+    Args:
+        base: arrays of the base's `weights` artefact. Not modified.
+        step: server step, 1 unless releases were rejected.
+    Raises:
+        StateError: the result is not finite.
+    """
+    ordered = sorted(contributions, key=lambda c: c.node)
+    items = layout.of_phase("weights")
+    capped = _capped(ordered, policy.count_cap)
+    updates = np.stack([clip_norm(flatten(items, c.arrays), policy.norm_bound) for c in ordered])
+    delta = RULES[policy.rule](updates, capped, policy.rule_config)
+    with np.errstate(over="ignore"):  # what does not fit the item's dtype is refused just below
+        weights = unflatten(items, flatten(items, base) + step * delta)
+    check_arrays(items, weights)
+    kept = {name: base[name] for item in layout.of_phase("agreement") for name in item.arrays()}
+    return {**weights, **kept}
+
+
+def merge_statistics(layout: Layout, votes: Sequence[Contribution], policy: MergePolicy) -> WireArrays:
+    """Statistics taken under the candidate, merged; empty if the layout has none.
+
+    Raises:
+        StateError: nobody sent an item, or all who did have no values of a column.
+    """
+    return _merge_items(layout.of_phase("under_candidate"), votes, policy)
+
+
+def _merge_items(items: Sequence[Item], contributions: Sequence[Contribution], policy: MergePolicy) -> WireArrays:
+    ordered = sorted(contributions, key=lambda c: c.node)
+    merged: WireArrays = {}
+    for item in items:
+        senders = [c for c in ordered if item.arrays().keys() <= c.arrays.keys()]
+        kind = KINDS[item.kind]
+        merge = kind.robust if policy.robust else kind.merge
+        counts = np.array([c.records for c in senders], np.float64)
+        arrays = merge(item, [c.arrays for c in senders], counts, _capped(senders, policy.count_cap))
+        if item.kind == "moments" and (empty := int((arrays[f"{item.name}.n"] < 1).sum())):
+            raise StateError(f"{empty} columns of {item.name} have no records on any node; wait for data")
+        merged.update(arrays)
+    return merged
+
+
+def _capped(contributions: Sequence[Contribution], multiple: float) -> Vector:
+    counts = {c.node: c.records for c in contributions}
+    capped = cap_counts(counts, {c.node: c.site for c in contributions}, multiple)
+    return np.array([capped[c.node] for c in contributions], np.float64)
