@@ -1,0 +1,103 @@
+"""Missing cells by the profile's rules: constants, last values, masks; counted per feature and rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamgauge.errors import ConfigurationError
+from streamgauge.features import OTHER, FeatureSchema
+from streamgauge.profiles.columns import MISSING
+from streamgauge.profiles.decoder import Decoded
+from streamgauge.profiles.fields import CategoricalField
+from streamgauge.profiles.profile import Profile
+from streamgauge.stream.imputation import LastValues
+
+
+@dataclass(frozen=True)
+class Imputed:
+    """A decoded batch without holes.
+
+    Attributes:
+        values: (n, numeric) float64, finite; masked cells hold the middle of the feature's range.
+        codes: (n, categorical) int64, >= 0; masked cells hold ``other``.
+        masked: (n, features) bool, numeric features first: cells that say nothing.
+        counts: (feature, rule) -> cells; rule is ``constant``, ``last`` or ``mask``; only what occurred.
+    """
+
+    values: NDArray[np.float64]
+    codes: NDArray[np.int64]
+    masked: NDArray[np.bool_]
+    counts: dict[tuple[str, str], int]
+
+    def encode(self, schema: FeatureSchema) -> NDArray[np.float32]:
+        """(n, width) float32 as `FeatureSchema.encode`, with NaN in every column of a masked cell."""
+        x = schema.encode(self.values, self.codes)
+        if self.masked.any():
+            x[self.masked[:, schema.groups()]] = np.nan
+        return x
+
+
+class Imputer:
+    """Applies a profile's missing rules to batches. The state it needs is in `LastValues`, one per partition."""
+
+    def __init__(self, profile: Profile) -> None:
+        numeric, categorical = profile.numeric, profile.categorical
+        self.names = [f.feature.name for f in numeric] + [f.feature.name for f in categorical]
+        self.max_age_s = np.array([f.missing.max_age_s if f.missing.kind == "last" else np.nan for f in numeric])
+        """(numeric,) greatest age of a repeated value; NaN for columns of another rule."""
+        self._constants = np.array(
+            [float(f.missing.value) if f.missing.kind == "constant" else np.nan for f in numeric]
+        )
+        self._middles = np.array([(f.feature.minimum + f.feature.maximum) / 2 for f in numeric])
+        self._codes = np.array([_fill_code(f) for f in categorical], np.int64)
+        self._masks_codes = np.array([f.missing.kind != "constant" for f in categorical], bool)
+        self._remembers = bool((~np.isnan(self.max_age_s)).any())
+
+    def impute(self, decoded: Decoded, last_values: LastValues | None) -> Imputed:
+        """Fill a batch of one partition, in the order of its log.
+
+        Args:
+            decoded: as the decoder made it. Not modified.
+            last_values: the partition's; remembers this batch. May be None if no rule is ``last``.
+        """
+        values, last = self._last(decoded, last_values)
+        absent, absent_codes = np.isnan(values), decoded.codes == MISSING
+        codes, counts = decoded.codes, self._count(last, "last", 0)
+        masked = np.zeros((len(decoded), len(self.names)), bool)
+        width = values.shape[1]
+        if absent.any():
+            constant = absent & ~np.isnan(self._constants)
+            masked[:, :width] = absent & ~constant
+            values = np.where(constant, self._constants, np.where(absent, self._middles, values))
+            counts |= self._count(constant, "constant", 0)
+        if absent_codes.any():
+            masked[:, width:] = absent_codes & self._masks_codes
+            codes = np.where(absent_codes, self._codes, codes)
+            counts |= self._count(absent_codes & ~self._masks_codes, "constant", width)
+        return Imputed(values, codes, masked, counts | self._count(masked, "mask", 0))
+
+    def _last(
+        self, decoded: Decoded, last_values: LastValues | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
+        if not self._remembers:
+            return decoded.values, None
+        if last_values is None:
+            raise ConfigurationError(
+                "the profile has missing rules 'last'; impute needs the partition's LastValues"
+            )
+        filled = last_values.fill(decoded.values, decoded.times, decoded.entities, self.max_age_s)
+        return filled.values, filled.imputed
+
+    def _count(self, cells: NDArray[np.bool_] | None, rule: str, first: int) -> dict[tuple[str, str], int]:
+        if cells is None or not cells.any():
+            return {}
+        sums = cells.sum(axis=0).tolist()
+        return {(self.names[first + j], rule): n for j, n in enumerate(sums) if n}
+
+
+def _fill_code(field: CategoricalField) -> int:
+    categories = (*field.feature.categories, OTHER)
+    return categories.index(field.missing.value) if field.missing.kind == "constant" else len(categories) - 1
