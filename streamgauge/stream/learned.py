@@ -1,0 +1,67 @@
+"""What the learner gives out: moments, the fate of records, the hold-out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Additive moments about the public centre c; each (d,) float64: n, sum(x - c), sum((x - c)^2)."""
+
+    n: Floats
+    sum: Floats
+    sumsq: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The fate of one bucket's presumed-normal records.
+
+    Attributes:
+        offsets: (count,) int64 positions in log order; empty unless `LearningPolicy.keep_positions`.
+        learned: False if an alert nearby made them doubtful.
+        count: number of records.
+    """
+
+    partition: str
+    entity: str
+    offsets: NDArray[np.int64]
+    learned: bool
+    count: int
+
+
+@dataclass(frozen=True)
+class HoldOut:
+    """Held-out presumed-normal rows, oldest first.
+
+    Attributes:
+        x: (n, d) float32, encoded, NaN = masked.
+        times: (n,) float64, event time.
+        entities: (n,) names, dtype object.
+        row_exposure_s: (n,) float64, seconds of one entity's time that each row stands for.
+        half: (n,) bool; calibrate on one half, check the false-alarm rate on the other.
+    """
+
+    x: NDArray[np.float32]
+    times: Floats
+    entities: NDArray[np.object_]
+    row_exposure_s: Floats
+    half: NDArray[np.bool_]
+
+    @property
+    def exposure_s(self) -> float:
+        """Entity-seconds that the rows stand for."""
+        return float(self.row_exposure_s.sum())
+
+    def part(self, half: bool) -> HoldOut:
+        """One half of it."""
+        keep = self.half == half
+        return HoldOut(
+            self.x[keep], self.times[keep], self.entities[keep], self.row_exposure_s[keep], self.half[keep]
+        )

@@ -1,0 +1,237 @@
+"""What a node learns from: presumed-normal records after a quarantine, labelled ones as labelled.
+
+A record scored abnormal is never learned, nor are its entity's records of the same and the neighbouring minutes.
+The rest counts in the moments, a few sampled rows of each minute go to the training reservoir, and every k-th
+minute, chosen by its index before anything is scored, is held out for calibration and votes instead.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamgauge.errors import StateError
+from streamgauge.stream.buckets import NO_ROW, Bucket, held_rows, splitmix64
+from streamgauge.stream.learned import HoldOut, Moments, Settled
+from streamgauge.stream.policy import LearningPolicy
+from streamgauge.stream.quarantine import Observed, Quarantine
+from streamgauge.stream.reservoir import Rows, RowStore, empty_rows, join_rows
+
+__all__ = ["HoldOut", "Learner", "LearningPolicy", "Moments", "Settled"]
+Floats = NDArray[np.float64]
+
+
+class Learner:
+    """Accumulates what may be learned; never part of a bundle.
+
+    Args:
+        policy: what to keep, how long to wait.
+        centre: (d,) float64, public centre of the moments.
+        seed: decides which rows are sampled.
+    """
+
+    def __init__(self, policy: LearningPolicy, centre: Floats, seed: int) -> None:
+        self.policy = policy
+        self.records_learned = 0
+        self.records_dropped = 0
+        """Presumed-normal records of settled buckets that were dropped."""
+        self._centre = np.array(centre, np.float64)
+        self._seed = seed
+        d = len(self._centre)
+        self._sums = np.zeros((3, d))
+        self._partitions: dict[str, Quarantine] = {}
+        self._reservoir = RowStore(policy.reservoir_rows, d)
+        self._holdout = RowStore(policy.holdout_rows, d)
+        self._labelled = RowStore(policy.labelled_rows, d)
+
+    def observe(
+        self,
+        partition: str,
+        times: Floats,
+        entities: Sequence[str],
+        offsets: NDArray[np.int64],
+        x: NDArray[np.float32],
+        abnormal: NDArray[np.bool_],
+        labels: NDArray[np.floating],
+        watermark: float,
+    ) -> None:
+        """Take in the next scored records of a partition, in log order.
+
+        Args:
+            times: (n,) event time in seconds, finite.
+            entities: n names.
+            offsets: (n,) int64 positions.
+            x: (n, d) float32 encoded rows, NaN = masked. Not modified.
+            abnormal: (n,) bool, scored abnormal.
+            labels: (n,) 1 abnormal, 0 normal (learned whatever the score), NaN no label.
+            watermark: the partition's watermark after these records.
+        """
+        if not len(times):
+            return
+        quarantine = self._quarantine(partition)
+        marks = np.maximum(np.maximum.accumulate(times), quarantine.watermark)
+        attack, trusted = labels == 1, labels == 0
+        suspicious = (abnormal & ~trusted) | attack
+        quarantine.observe(Observed(times, entities, offsets, x, suspicious, trusted, marks))
+        quarantine.watermark = max(quarantine.watermark, watermark)
+        if attack.any():
+            self._labelled.append(
+                self._labelled_rows(partition, np.flatnonzero(attack), times, entities, offsets, x)
+            )
+
+    def _quarantine(self, partition: str) -> Quarantine:
+        quarantine = self._partitions.get(partition)
+        if quarantine is None:
+            quarantine = Quarantine(self.policy, self._centre, self._mixer(partition))
+            self._partitions[partition] = quarantine
+        return quarantine
+
+    def _mixer(self, partition: str) -> int:
+        start = np.array([self._seed ^ zlib.crc32(partition.encode())], np.int64).astype(np.uint64)
+        return int(splitmix64(start)[0])
+
+    def _labelled_rows(
+        self,
+        partition: str,
+        rows: NDArray[np.int64],
+        times: Floats,
+        entities: Sequence[str],
+        offsets: NDArray[np.int64],
+        x: NDArray[np.float32],
+    ) -> Rows:
+        out = empty_rows(len(rows), len(self._centre))
+        out["x"], out["time"], out["offset"] = x[rows], times[rows], offsets[rows]
+        out["y"][:] = 1.0
+        out["entity"][:] = [entities[i] for i in rows]
+        out["partition"][:] = partition
+        return out
+
+    def settle(self, watermarks: Mapping[str, float]) -> list[Settled]:
+        """Merge or drop every bucket whose delay is over.
+
+        Args:
+            watermarks: event time each partition has reached; one that is not named stays as it is.
+        """
+        settled = []
+        for partition in sorted(watermarks.keys() & self._partitions.keys()):
+            quarantine = self._partitions[partition]
+            # Never beyond what was observed: a record still to come could otherwise find its bucket gone.
+            buckets = quarantine.release(min(watermarks[partition], quarantine.watermark))
+            if buckets:
+                self._merge(partition, quarantine, [b for b in buckets if b.slot >= 0])
+                settled += [self._settled(partition, b) for b in buckets if b.count]
+                quarantine.give_back(buckets)
+        return settled
+
+    def _settled(self, partition: str, bucket: Bucket) -> Settled:
+        learned = not bucket.poisoned
+        if learned:
+            self.records_learned += bucket.count
+        else:
+            self.records_dropped += bucket.count
+        offsets = np.concatenate([np.empty(0, np.int64), *bucket.offsets])
+        return Settled(partition, bucket.entity, offsets, learned, bucket.count)
+
+    def _merge(self, partition: str, quarantine: Quarantine, buckets: list[Bucket]) -> None:
+        if not buckets:
+            return
+        arrays, slots = quarantine.arrays, np.array([b.slot for b in buckets])
+        self._sums += [arrays.n[slots].sum(0), arrays.total[slots].sum(0), arrays.squares[slots].sum(0)]
+        hashes = arrays.hashes[slots]
+        group, place = np.nonzero(hashes != NO_ROW)
+        if len(group):
+            rows = empty_rows(len(group), len(self._centre))
+            at = slots[group]
+            rows["x"], rows["time"] = arrays.x[at, place], arrays.times[at, place]
+            rows["offset"] = arrays.offsets[at, place]
+            rows["y"][:] = np.where([b.trusted for b in buckets], 0.0, np.nan)[group]
+            rows["entity"][:] = np.array([b.entity for b in buckets], np.object_)[group]
+            rows["partition"][:] = partition
+            # Hashed again: the sampled ones are the smallest of their bucket, so their own would not spread.
+            self._reservoir.replace(rows, splitmix64(hashes[group, place]))
+        for bucket in buckets:
+            if bucket.held:
+                self._hold_out(partition, bucket)
+
+    def _hold_out(self, partition: str, bucket: Bucket) -> None:
+        rows = held_rows([bucket], len(self._centre))
+        if bucket.trusted:
+            rows["y"][:] = 0.0
+        rows["exposure_s"][:] = self.policy.bucket_s / bucket.count
+        rows["half"][:] = bucket.minute // self.policy.holdout_every % 2 == 1
+        rows["partition"][:] = partition
+        self._holdout.append(rows)
+
+    def forget(self, partition: str) -> None:
+        """Drop what is in quarantine for a partition that another node reads now; what was learned stays."""
+        self._partitions.pop(partition, None)
+
+    @property
+    def moments(self) -> Moments:
+        """Moments of all records learned so far; a copy."""
+        return Moments(*self._sums.copy())
+
+    @property
+    def records_too_late(self) -> int:
+        """Presumed-normal records that came after their bucket was final; not learned."""
+        return sum(quarantine.too_late for quarantine in self._partitions.values())
+
+    def training_rows(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(n, d) rows and (n,) labels: 1 or 0 as labelled, NaN presumed normal; copies."""
+        rows = join_rows([self._reservoir.rows(), self._labelled.rows()], len(self._centre))
+        return rows["x"], rows["y"]
+
+    def holdout(self) -> HoldOut:
+        """The held-out rows; copies."""
+        rows = self._holdout.rows()
+        return HoldOut(rows["x"], rows["time"], rows["entity"], rows["exposure_s"], rows["half"])
+
+    def _stores(self) -> dict[str, RowStore]:
+        return {"reservoir": self._reservoir, "holdout": self._holdout, "labelled": self._labelled}
+
+    def to_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """All state: JSON-able values, and arrays by name."""
+        values: dict[str, Any] = {"records_learned": self.records_learned, "records_dropped": self.records_dropped}
+        arrays: dict[str, NDArray[Any]] = {"sums": self._sums.copy()}
+        for name, store in self._stores().items():
+            values[name], more = store.to_state(f"{name}.")
+            arrays.update(more)
+        values["partitions"] = []
+        for k, (partition, quarantine) in enumerate(self._partitions.items()):
+            state, more = quarantine.to_state(f"quarantine.{k}.")
+            values["partitions"].append({"partition": partition, **state})
+            arrays.update(more)
+        return values, arrays
+
+    @classmethod
+    def from_state(
+        cls,
+        state: tuple[Mapping[str, Any], Mapping[str, NDArray[Any]]],
+        policy: LearningPolicy,
+        centre: Floats,
+        seed: int,
+    ) -> Learner:
+        """The inverse of `to_state`: a learner that goes on exactly the same.
+
+        Raises:
+            StateError: it does not fit the columns or the policy.
+        """
+        values, arrays = state
+        learner = cls(policy, centre, seed)
+        if arrays["sums"].shape != learner._sums.shape:
+            raise StateError(
+                f"saved moments have {arrays['sums'].shape[1]} columns, expected {len(centre)}: the profile "
+                "changed; delete the checkpoint to start afresh"
+            )
+        learner._sums = np.array(arrays["sums"])
+        learner.records_learned = int(values["records_learned"])
+        learner.records_dropped = int(values["records_dropped"])
+        for name, store in learner._stores().items():
+            store.load_state(values[name], arrays, f"{name}.")
+        for k, item in enumerate(values["partitions"]):
+            learner._quarantine(item["partition"]).load_state(item, arrays, f"quarantine.{k}.")
+        return learner

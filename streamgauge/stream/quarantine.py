@@ -1,0 +1,207 @@
+"""Presumed-normal records wait here: an alert nearby within the delay, and they are never learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamgauge.stream.buckets import Bucket, BucketArrays, held_rows, splitmix64
+from streamgauge.stream.grouping import OTHER_ENTITIES
+from streamgauge.stream.policy import LearningPolicy
+from streamgauge.stream.reservoir import rows_from_state, rows_to_state
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Records of one partition in log order; n of each.
+
+    Attributes:
+        times: (n,) event time, seconds since 1970.
+        entities: n names.
+        offsets: (n,) positions in the log.
+        x: (n, d) encoded, NaN = masked.
+        suspicious: (n,) abnormal; not learned, nor what is near.
+        trusted: (n,) labelled normal; learned whatever happens nearby.
+        marks: (n,) the watermark at each record.
+    """
+
+    times: Floats
+    entities: Sequence[str]
+    offsets: Ints
+    x: NDArray[np.float32]
+    suspicious: Bools
+    trusted: Bools
+    marks: Floats
+
+
+class Quarantine:
+    """Buckets of one source partition: (entity, minute, whether labelled normal).
+
+    Results depend on the order of the log only: a bucket whose delay is over is final at that very record,
+    whenever it is released.
+    """
+
+    def __init__(self, policy: LearningPolicy, centre: Floats, mixer: int) -> None:
+        self.policy = policy
+        self.watermark = -np.inf
+        self.too_late = 0
+        """Normal records that came after their bucket's delay was over; not learned."""
+        self._mixer = mixer
+        self._ids: dict[str, int] = {}
+        self._minutes: dict[int, dict[tuple[int, bool], Bucket]] = {}
+        self.arrays = BucketArrays(centre, policy.rows_per_bucket)
+
+    def observe(self, seen: Observed) -> None:
+        """Poison what is near suspicious rows, put the others into their buckets."""
+        ids = self._entity_ids(seen.entities)
+        minutes = np.floor(seen.times / self.policy.bucket_s).astype(np.int64)
+        if seen.suspicious.any():
+            self._poison_all(ids, minutes, seen)
+        final = (minutes + 1) * self.policy.bucket_s + self.policy.delay_s <= seen.marks
+        self.too_late += int((final & ~seen.suspicious).sum())
+        normal = np.flatnonzero(~seen.suspicious & ~final)
+        if len(normal):
+            self._add(normal, ids, minutes, seen)
+        self.watermark = float(seen.marks[-1])
+
+    def _entity_ids(self, entities: Sequence[str]) -> Ints:
+        known = self._ids
+        if not known:
+            known[OTHER_ENTITIES] = 0
+        ids = [known.get(entity, -1) for entity in entities]
+        if -1 in ids:
+            for k, entity in enumerate(entities):
+                if ids[k] < 0:
+                    room = len(known) <= self.policy.max_entities
+                    ids[k] = known.setdefault(entity, len(known)) if room else known.get(entity, 0)
+        return np.array(ids, np.int64)
+
+    def _poison_all(self, ids: Ints, minutes: Ints, seen: Observed) -> None:
+        guard, rows = self.policy.guard_buckets, np.flatnonzero(seen.suspicious)
+        places: dict[tuple[int, int], float] = {}
+        for entity, minute, mark in zip(ids[rows], minutes[rows], seen.marks[rows], strict=True):
+            places.setdefault((int(entity), int(minute)), float(mark))  # the first: least is final by then
+        names = list(self._ids)
+        for (entity, minute), mark in places.items():
+            for near in range(minute - guard, minute + guard + 1):
+                if (near + 1) * self.policy.bucket_s + self.policy.delay_s > mark:
+                    self._poison(self._bucket(near, entity, False, names[entity]))
+
+    def _poison(self, bucket: Bucket) -> None:
+        if bucket.slot >= 0:
+            self.arrays.free(bucket.slot)
+        bucket.slot, bucket.poisoned = -1, True
+        bucket.held.clear()
+
+    def _bucket(self, minute: int, entity: int, trusted: bool, name: str) -> Bucket:
+        group = self._minutes.setdefault(minute, {})
+        bucket = group.get((entity, trusted))
+        if bucket is None:
+            bucket = group[(entity, trusted)] = Bucket(name, minute, entity, trusted)
+        return bucket
+
+    def _add(self, normal: Ints, ids: Ints, minutes: Ints, seen: Observed) -> None:
+        trusted, entity, minute = seen.trusted[normal], ids[normal], minutes[normal]
+        key = ((minute - minute.min()) * len(self._ids) + entity) * 2 + trusted
+        order = np.argsort(key, kind="stable")
+        ranked = key[order]
+        heads = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
+        rows = normal[order]  # (m,) row of the batch, grouped by bucket, in log order within
+        names = list(self._ids) if len(heads) else []
+        buckets = [
+            self._bucket(int(minute[k]), int(entity[k]), bool(trusted[k]), names[entity[k]])
+            for k in order[heads].tolist()
+        ]
+        sizes = np.diff(np.append(heads, len(rows)))
+        slots = self._fill(buckets, np.split(rows, heads[1:]), seen)
+        self.arrays.add(slots, heads, sizes, seen.x[rows])
+        sampled = np.array([b.slot >= 0 and not self._held(b.minute) for b in buckets], bool)
+        if sampled.any():
+            hashes = splitmix64(seen.offsets[rows].astype(np.uint64) ^ np.uint64(self._mixer))
+            chosen = np.repeat(sampled, sizes)
+            group = np.repeat(slots, sizes)[chosen]
+            rows, hashes = rows[chosen], hashes[chosen]
+            self.arrays.sample(group, hashes, seen.x, seen.times, seen.offsets, rows)
+
+    def _held(self, minute: int) -> bool:
+        return minute % self.policy.holdout_every == 0
+
+    def _fill(self, buckets: list[Bucket], parts: Sequence[Ints], seen: Observed) -> Ints:
+        """Counts, positions and held-out rows of each bucket; returns their slots, -1 if poisoned."""
+        limit, keep = self.policy.holdout_rows_per_bucket, self.policy.keep_positions
+        for bucket, rows in zip(buckets, parts, strict=True):
+            if bucket.slot < 0 and not bucket.poisoned:
+                bucket.slot = self.arrays.take()
+            if self._held(bucket.minute) and not bucket.poisoned and bucket.count < limit:
+                some = rows[: limit - bucket.count]
+                bucket.held.append((seen.x[some], seen.times[some], seen.offsets[some]))
+            bucket.count += len(rows)
+            if keep:
+                bucket.offsets.append(seen.offsets[rows])
+        return np.array([b.slot for b in buckets], np.int64)
+
+    def release(self, watermark: float) -> list[Bucket]:
+        """Take out every bucket that is final at `watermark`; oldest first, then by entity."""
+        policy = self.policy
+        due = [m for m in self._minutes if (m + 1) * policy.bucket_s + policy.delay_s <= watermark]
+        groups = [self._minutes.pop(m) for m in sorted(due)]
+        return [group[key] for group in groups for key in sorted(group)]
+
+    def give_back(self, buckets: list[Bucket]) -> None:
+        """The slots of released buckets are no longer needed."""
+        for bucket in buckets:
+            if bucket.slot >= 0:
+                self.arrays.free(bucket.slot)
+
+    def to_state(self, prefix: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """JSON-able values and arrays, whose names begin with `prefix`."""
+        buckets = [bucket for group in self._minutes.values() for bucket in group.values()]
+        width = self.arrays.x.shape[2]
+        held = held_rows(buckets, width)
+        values, arrays = rows_to_state(held, f"{prefix}held.")
+        parts = [np.concatenate([np.empty(0, np.int64), *bucket.offsets]) for bucket in buckets]
+        arrays[f"{prefix}positions"] = np.concatenate([np.empty(0, np.int64), *parts])
+        arrays[f"{prefix}table"] = np.array(
+            [
+                (b.minute, b.entity_id, b.trusted, b.poisoned, b.slot >= 0, b.count, len(p), _held_count(b))
+                for b, p in zip(buckets, parts, strict=True)
+            ],
+            np.int64,
+        ).reshape(-1, 8)
+        arrays.update(self.arrays.pick([b.slot for b in buckets if b.slot >= 0], prefix))
+        watermark = None if self.watermark == -np.inf else self.watermark
+        state = {"watermark": watermark, "too_late": self.too_late, "entities": list(self._ids), "held": values}
+        return state, arrays
+
+    def load_state(self, state: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], prefix: str) -> None:
+        """The inverse of `to_state`."""
+        self.watermark = -np.inf if state["watermark"] is None else float(state["watermark"])
+        self.too_late = int(state["too_late"])
+        names = [str(name) for name in state["entities"]]
+        self._ids = {name: k for k, name in enumerate(names)}
+        self.arrays.load(arrays, prefix)
+        held = rows_from_state(state["held"], arrays, f"{prefix}held.")
+        positions, position, row, slot = arrays[f"{prefix}positions"], 0, 0, 0
+        for minute, entity, trusted, poisoned, slotted, count, kept, rows in arrays[f"{prefix}table"].tolist():
+            bucket = self._bucket(minute, entity, bool(trusted), names[entity])
+            bucket.poisoned, bucket.count = bool(poisoned), count
+            if slotted:
+                bucket.slot, slot = slot, slot + 1
+            if kept:
+                bucket.offsets.append(np.array(positions[position : position + kept], np.int64))
+            if rows:
+                part = slice(row, row + rows)
+                bucket.held.append((held["x"][part], held["time"][part], held["offset"][part]))
+            position, row = position + kept, row + rows
+
+
+def _held_count(bucket: Bucket) -> int:
+    return sum(len(times) for _, times, _ in bucket.held)
