@@ -182,7 +182,7 @@ class ReleaseHandler:
 
 
 class ArtefactHandler:
-    """Model artefacts, by the digest of their bytes. Tombstones are not followed: `keep_artefacts` decides."""
+    """Weights, by the digest of their bytes. Tombstones are not followed: the setting `keep_artefacts` decides."""
 
     def __init__(self, trusted: Trusted, max_bytes: int) -> None:
         self._trusted = trusted
@@ -198,10 +198,11 @@ class ArtefactHandler:
         digest = sha256(opened.value)
         if record.key != f"{artefact.federation}/{digest}".encode():
             raise EnvelopeError("bad-message", f"key {record.key!r} is not its federation and digest {digest}")
+        if artefact.content != "weights":
+            return None
         return {
             "federation": artefact.federation,
             "sha256": digest,
-            "content": artefact.content,
             "arrived_us": arrival_us(record, now_us),
             "data": opened.value,
         }

@@ -16,7 +16,7 @@ from services.api.metrics import ApiMetrics
 from services.api.rows import Row
 from services.api.tables import CONSUMED
 from services.runtime.database import Database, load_offsets, save_offsets
-from services.runtime.errors import EnvelopeError
+from services.runtime.errors import BrokerError, EnvelopeError, TopicError
 from services.runtime.log import Consumer, LogRecord, LogReset, Partition
 from services.runtime.logging import get_logger
 from services.runtime.positions import ReadPosition, after_reset, resume
@@ -34,7 +34,7 @@ class Ingest:
 
     Args:
         source: names the cluster among the consumed offsets; keep it over restarts.
-        consumer: reads the cluster.
+        connect: makes the consumer of the cluster; tried again while the broker does not answer.
         database: where rows and offsets go.
         handlers: what to do with each topic's records.
         metrics: counts.
@@ -44,14 +44,16 @@ class Ingest:
     def __init__(
         self,
         source: str,
-        consumer: Consumer,
+        connect: Callable[[], Consumer],
         database: Database,
         handlers: Mapping[str, Handler],
         metrics: ApiMetrics,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._source = source
-        self._consumer = consumer
+        self._connect = connect
+        self._connected: Consumer | None = None
+        self._unreachable = ""
         self._database = database
         self._handlers = handlers
         self._metrics = metrics
@@ -63,6 +65,8 @@ class Ingest:
 
     def waiting_for(self) -> list[str]:
         """What must still happen before the ingest has caught up once, in plain words; empty afterwards."""
+        if self._unreachable and self._missing:
+            return [self._unreachable]
         absent = [f"topic {topic} does not exist yet" for topic in self._missing]
         behind = [f"{partition} is not read up to offset {end}" for partition, end in dict(self._targets).items()]
         return absent + behind
@@ -71,15 +75,19 @@ class Ingest:
         """Copy until `stop` is set. An error that is not a record's fault ends the process: it will read again."""
         try:
             while not stop.is_set():
-                self.step(poll_timeout_s)
+                if not self.step(poll_timeout_s) and self._unreachable:
+                    stop.wait(LOOK_FOR_TOPICS_S)
         finally:
-            self._consumer.close()
+            if self._connected is not None:
+                self._connected.close()
 
     def step(self, timeout_s: float) -> int:
         """One turn: look for topics, poll, store. Returns the number of records read."""
         if time.monotonic() >= self._look_again_at:
-            self._find_partitions()
-        polled = self._consumer.poll(timeout_s)
+            self._look_for_topics()
+        if self._connected is None:
+            return 0
+        polled = self._connected.poll(timeout_s)
         changed: dict[Partition, ReadPosition] = {}
         if polled.records or polled.resets:
             with self._database.write() as connection:
@@ -87,25 +95,36 @@ class Ingest:
                 changed.update(self._store(connection, polled.records, changed))
                 save_offsets(connection, CONSUMED, changed, self._source)
         self._positions.update(changed)
-        self._measure()
+        self._measure(self._connected)
         return sum(map(len, polled.records.values()))
 
-    def _find_partitions(self) -> None:
-        found = {topic: self._consumer.partitions(topic) for topic in self._handlers}
-        self._missing = tuple(sorted(topic for topic, partitions in found.items() if not partitions))
-        pause = LOOK_FOR_TOPICS_S if self._missing else LOOK_FOR_PARTITIONS_S
-        new = sorted({p for partitions in found.values() for p in partitions} - self._positions.keys())
-        if new:
-            targets = {partition: self._consumer.end(partition) for partition in new}
-            self._positions.update(self._resume(new))
-            self._targets.update(targets)
-            self._consumer.assign({p: position.next_offset for p, position in self._positions.items()})
+    def _look_for_topics(self) -> None:
+        try:
+            self._connected = self._connected or self._connect()
+            self._find_partitions(self._connected)
+            self._unreachable = ""
+        except (BrokerError, TopicError) as error:
+            # The broker is away, or a topic went between two questions: what is assigned is read on.
+            self._unreachable = str(error)
+            _log.warning("cannot look for topics", why=str(error))
+        pause = LOOK_FOR_TOPICS_S if self._missing or self._unreachable else LOOK_FOR_PARTITIONS_S
         self._look_again_at = time.monotonic() + pause
 
-    def _resume(self, partitions: Sequence[Partition]) -> dict[Partition, ReadPosition]:
+    def _find_partitions(self, consumer: Consumer) -> None:
+        found = {topic: consumer.partitions(topic) for topic in self._handlers}
+        new = sorted({p for partitions in found.values() for p in partitions} - self._positions.keys())
+        if new:
+            targets = {partition: consumer.end(partition) for partition in new}
+            positions = self._positions | self._resume(consumer, new)
+            consumer.assign({p: position.next_offset for p, position in positions.items()})
+            self._positions = positions
+            self._targets.update(targets)
+        self._missing = tuple(sorted(topic for topic, partitions in found.items() if not partitions))
+
+    def _resume(self, consumer: Consumer, partitions: Sequence[Partition]) -> dict[Partition, ReadPosition]:
         with self._database.read() as connection:
             stored = load_offsets(connection, CONSUMED, self._source)
-        positions = resume(self._consumer, partitions, stored)
+        positions = resume(consumer, partitions, stored)
         reset = {p for p in partitions if p in stored and stored[p].incarnation != positions[p].incarnation}
         with self._database.write() as connection:
             self._forget(connection, {partition.topic for partition in reset})
@@ -158,12 +177,14 @@ class Ingest:
         self._metrics.ingested.labels(topic).inc(len(rows))
         return rows
 
-    def _measure(self) -> None:
-        for partition in [p for p, end in self._targets.items() if self._positions[p].next_offset >= end]:
-            del self._targets[partition]
+    def _measure(self, consumer: Consumer) -> None:
+        for partition, end in list(self._targets.items()):
+            # A log may end in records that no reader sees, so the high-water mark counts too.
+            if self._positions[partition].next_offset >= end or consumer.lag(partition) == 0:
+                del self._targets[partition]
         lags: dict[str, int] = {}
         for partition in self._positions:
-            behind = self._consumer.lag(partition)
+            behind = consumer.lag(partition)
             if behind is not None:
                 lags[partition.topic] = lags.get(partition.topic, 0) + behind
         for topic, behind in lags.items():

@@ -12,7 +12,8 @@ from schemas import Message
 from services.runtime.errors import EnvelopeError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MAX_INT64 = 2**63 - 1
+MAX_NUMBER = 10**18 - 1
+"""Fits a database column of 64 bits and a cursor of 18 digits."""
 MAX_TEXT = 200
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -35,8 +36,8 @@ def bounded(value: int, name: str) -> int:
     Raises:
         EnvelopeError: ``out-of-range``.
     """
-    if not 0 <= value <= MAX_INT64:
-        raise EnvelopeError("out-of-range", f"{name} is {value}, at most {MAX_INT64}")
+    if not 0 <= value <= MAX_NUMBER:
+        raise EnvelopeError("out-of-range", f"{name} is {value}, at most {MAX_NUMBER}")
     return value
 
 

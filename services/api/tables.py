@@ -81,8 +81,7 @@ ARTEFACTS = sa.Table(
     METADATA,
     sa.Column("federation", sa.String(200), primary_key=True),
     sa.Column("sha256", sa.String(64), primary_key=True),
-    sa.Column("content", sa.String(20), nullable=False),
     sa.Column("arrived_us", sa.BigInteger, nullable=False),
     sa.Column("data", sa.LargeBinary, nullable=False),
 )
-"""The newest artefacts of each federation, byte for byte."""
+"""The newest weights of each federation, byte for byte."""

@@ -83,7 +83,6 @@ def _federation() -> None:
         "artefacts",
         sa.Column("federation", NAME, primary_key=True),
         sa.Column("sha256", sa.String(64), primary_key=True),
-        sa.Column("content", sa.String(20), nullable=False),
         sa.Column("arrived_us", sa.BigInteger, nullable=False),
         sa.Column("data", sa.LargeBinary, nullable=False),
     )

@@ -1,0 +1,103 @@
+"""What is answered: the shapes of the API's own, around the messages of `schemas`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from schemas import Alert, ArtefactRef, NodeStatus, Release, RoundCandidate, RoundClosed, RoundPlan
+from schemas.base import Count, Finite, Name, Sha256
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Problem(_Answer):
+    """Why a question was not answered."""
+
+    detail: str = Field(examples=["no alert has this id"])
+
+
+class Health(_Answer):
+    """Whether the process lives, or what it still waits for."""
+
+    status: str = Field(examples=["ok"])
+    waiting_for: tuple[str, ...] = ()
+
+
+class AlertPage(_Answer):
+    """Alerts, the latest first record first."""
+
+    items: tuple[Alert, ...]
+    next_cursor: str | None = Field(description="Ask with it for the next page; null on the last one.")
+
+
+class ModelInfo(_Answer):
+    """A model version: weights that were released, and when they count."""
+
+    version: str = Field(examples=["1.4"])
+    federation: Name
+    release_seq: int = Field(ge=1, description="The release that brought it.")
+    in_force: bool = Field(description="The newest release of its federation has these weights.")
+    available: bool = Field(description="The weights can be downloaded here.")
+    detector: Name
+    detector_config: dict[str, Any]
+    schema_hash: Sha256
+    layout_hash: Sha256
+    lineage: Count
+    round: Count
+    weights: ArtefactRef
+    statistics: ArtefactRef | None
+    participants: tuple[Name, ...]
+    records: Count
+    metrics: dict[str, Finite]
+    created_at: AwareDatetime
+
+
+class ModelPage(_Answer):
+    """Model versions, newest first."""
+
+    items: tuple[ModelInfo, ...]
+    next_cursor: str | None
+
+
+class ReleasePage(_Answer):
+    """Releases and rollbacks, newest first."""
+
+    items: tuple[Release, ...]
+    next_cursor: str | None
+
+
+class RoundInfo(_Answer):
+    """What the aggregator said about a round so far."""
+
+    federation: Name
+    round: Count
+    state: str = Field(description="open, released, rejected or abandoned.", examples=["released"])
+    last_message_at: AwareDatetime
+    plan: RoundPlan | None
+    candidate: RoundCandidate | None
+    closed: RoundClosed | None
+
+
+class RoundPage(_Answer):
+    """Rounds, newest first."""
+
+    items: tuple[RoundInfo, ...]
+    next_cursor: str | None
+
+
+class NodeInfo(_Answer):
+    """A node's newest report."""
+
+    status: NodeStatus
+    last_report_at: AwareDatetime
+    silent_s: float = Field(ge=0, description="Seconds since its last report.")
+
+
+class NodeList(_Answer):
+    """All known nodes, by federation and name."""
+
+    items: tuple[NodeInfo, ...]

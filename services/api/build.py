@@ -1,0 +1,102 @@
+"""Builds the API's parts from its settings; the only place of the API that knows Kafka."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from services.api.handlers import (
+    AlertHandler,
+    ArtefactHandler,
+    Handler,
+    NodeHandler,
+    ReleaseHandler,
+    RoundHandler,
+)
+from services.api.ingest import Ingest
+from services.api.metrics import ApiMetrics, Silence
+from services.api.settings import MIN_TOKEN_CHARACTERS, ApiSettings
+from services.api.store import Store
+from services.api.trust import EnrolledKeys, pinned
+from services.runtime.database import Database, open_database
+from services.runtime.errors import SettingsError
+from services.runtime.kafka import open_consumer
+from services.runtime.log import Consumer
+from services.runtime.settings import ClusterSettings
+from services.runtime.topics import Topics
+
+MIGRATIONS = "services.api:migrations"
+"""Where Alembic finds the API's migrations, as package and directory."""
+
+
+def open_store(settings: ApiSettings) -> tuple[Database, Store]:
+    """The database, its schema brought up to date, and the questions to it."""
+    database = open_database(settings.url, MIGRATIONS)
+    return database, Store(database)
+
+
+def record_handlers(topics: Topics) -> dict[str, Handler]:
+    """What is read from a site's own cluster."""
+    return {topics.alerts: AlertHandler()}
+
+
+def federation_handlers(settings: ApiSettings) -> dict[str, Handler]:
+    """What is read from the shared cluster.
+
+    Raises:
+        SettingsError: a key file is missing or not a key.
+    """
+    topics = Topics(settings.topic_prefix)
+    aggregator = pinned(settings.aggregator, settings.aggregator_key_file)
+    nodes = EnrolledKeys(settings.nodes_keys_dir)
+    return {
+        topics.nodes: NodeHandler(nodes),
+        topics.rounds: RoundHandler(aggregator),
+        topics.models: ArtefactHandler(aggregator, settings.max_artefact_bytes),
+        topics.releases: ReleaseHandler(aggregator),
+    }
+
+
+def build_ingests(settings: ApiSettings, database: Database, metrics: ApiMetrics) -> list[Ingest]:
+    """One ingest for each cluster; a cluster is known by its bootstrap servers."""
+
+    def ingest(role: str, cluster: ClusterSettings, handlers: dict[str, Handler]) -> Ingest:
+        return Ingest(
+            f"{role}@{cluster.bootstrap_servers}", _connector(cluster, role), database, handlers, metrics
+        )
+
+    topics = Topics(settings.topic_prefix)
+    ingests = [ingest("records", cluster, record_handlers(topics)) for cluster in settings.records]
+    if settings.federation_cluster is not None:
+        ingests.append(ingest("federation", settings.federation_cluster, federation_handlers(settings)))
+    return ingests
+
+
+def read_token(settings: ApiSettings) -> str | None:
+    """The API token, from the setting or its file.
+
+    Raises:
+        SettingsError: the file cannot be read or its token is too short.
+    """
+    if settings.api_token_file is None:
+        return settings.api_token.get_secret_value() if settings.api_token is not None else None
+    try:
+        token = settings.api_token_file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsError(f"api_token_file={settings.api_token_file}: {error.strerror}") from None
+    if len(token) < MIN_TOKEN_CHARACTERS:
+        raise SettingsError(
+            f"api_token_file={settings.api_token_file}: too short, at least {MIN_TOKEN_CHARACTERS} characters"
+        )
+    return token
+
+
+def silence_of(store: Store, clock: Callable[[], float] = time.time) -> Silence:
+    """How long each node has been silent, as of the call."""
+    return lambda: [
+        (row.federation, row.node, max(0.0, clock() - row.arrived_us / 1e6)) for row in store.nodes(None)
+    ]
+
+
+def _connector(cluster: ClusterSettings, role: str) -> Callable[[], Consumer]:
+    return lambda: open_consumer(cluster, client_id=f"streamgauge-api-{role}")
