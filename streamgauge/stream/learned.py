@@ -43,14 +43,14 @@ class HoldOut:
     Attributes:
         x: (n, d) float32, encoded, NaN = masked.
         times: (n,) float64, event time.
-        entities: (n,) names, dtype object.
+        entities: n names.
         row_exposure_s: (n,) float64, seconds of one entity's time that each row stands for.
         half: (n,) bool; calibrate on one half, check the false-alarm rate on the other.
     """
 
     x: NDArray[np.float32]
     times: Floats
-    entities: NDArray[np.object_]
+    entities: list[str]
     row_exposure_s: Floats
     half: NDArray[np.bool_]
 

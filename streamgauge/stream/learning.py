@@ -188,7 +188,7 @@ class Learner:
     def holdout(self) -> HoldOut:
         """The held-out rows; copies."""
         rows = self._holdout.rows()
-        return HoldOut(rows["x"], rows["time"], rows["entity"], rows["exposure_s"], rows["half"])
+        return HoldOut(rows["x"], rows["time"], list(rows["entity"]), rows["exposure_s"], rows["half"])
 
     def _stores(self) -> dict[str, RowStore]:
         return {"reservoir": self._reservoir, "holdout": self._holdout, "labelled": self._labelled}
