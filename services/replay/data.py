@@ -1,0 +1,153 @@
+"""Recorded data to replay: rows turned into JSON once, before the first is sent."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamgauge.errors import ConfigurationError
+from streamgauge.profiles.profile import Profile
+
+SAMPLE = "nsl-kdd-sample"
+"""Name of the sample that comes with the package; see `services/replay/samples/README.md`."""
+TRUTH_HEADER = "sg_truth"
+"""Header with the truth; detectors never see it."""
+NORMAL = "normal"
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A data set ready to send; row i of every field is one record.
+
+    Attributes:
+        bodies: JSON objects without the time field and without the opening brace.
+        entities: entity of each record; "" where the profile takes it from the message's key.
+        labels: attack type of each record, or ``normal``.
+        truths: value of the header `TRUTH_HEADER`.
+        attack: (n,) bool.
+    """
+
+    bodies: list[bytes]
+    entities: list[str]
+    labels: list[str]
+    truths: list[bytes]
+    attack: NDArray[np.bool_]
+
+    @property
+    def normals(self) -> Rows:
+        """Rows of the normal records."""
+        return np.flatnonzero(~self.attack)
+
+    def attacks(self) -> dict[str, dict[str, Rows]]:
+        """Attack type -> entity -> rows, both sorted."""
+        pools: dict[str, dict[str, list[int]]] = {}
+        for row in np.flatnonzero(self.attack).tolist():
+            pools.setdefault(self.labels[row], {}).setdefault(self.entities[row], []).append(row)
+        return {
+            label: {entity: np.array(rows) for entity, rows in sorted(by_entity.items())}
+            for label, by_entity in sorted(pools.items())
+        }
+
+
+def load_recording(source: str, profile: Profile, *, send_labels: bool) -> Recording:
+    """Read a CSV file with a header (``.csv`` or ``.csv.gz``, `,` or `;`), or the bundled sample by its name.
+
+    Columns that the profile names are sent, numbers as numbers; the label only with `send_labels`.
+
+    Raises:
+        ConfigurationError: no such file, no label in the profile, a column missing or not a number.
+    """
+    if profile.label is None:
+        raise ConfigurationError(
+            f"profile {profile.name!r} has no [label]; the replay needs the truth to plan attacks"
+        )
+    with io.TextIOWrapper(io.BytesIO(_read(source)), encoding="utf-8-sig", newline="") as text:
+        rows = list(_rows(text, source))
+    if not rows:
+        raise ConfigurationError(f"data {source!r} holds no records")
+    _check_columns(rows[0], profile, source)
+    label = profile.label
+    kinds = [_label_of(row, profile) for row in rows]
+    hidden = set() if send_labels else {label.field, label.attack_type}
+    numeric = {f.field for f in profile.numeric}
+    sent = [
+        name for name in profile.fields if name in rows[0] and name not in hidden and name != profile.time.field
+    ]
+    return Recording(
+        bodies=[_body(row, sent, numeric, source) for row in rows],
+        entities=[row[profile.entity] if profile.entity else "" for row in rows],
+        labels=kinds,
+        truths=[json.dumps({"label": kind, "attack": kind != NORMAL}).encode() for kind in kinds],
+        attack=np.array([kind != NORMAL for kind in kinds], bool),
+    )
+
+
+def _read(source: str) -> bytes:
+    if source == SAMPLE:
+        data = (resources.files("services.replay") / "samples" / "nsl_kdd_sample.csv.gz").read_bytes()
+        return gzip.decompress(data)
+    path = Path(source)
+    if not path.is_file():
+        raise ConfigurationError(
+            f"data {source!r}: no such file; give the path of a .csv or .csv.gz, or {SAMPLE!r}"
+        )
+    data = path.read_bytes()
+    return gzip.decompress(data) if path.suffix == ".gz" else data
+
+
+def _rows(text: io.TextIOWrapper, source: str) -> Iterator[dict[str, str]]:
+    header = text.readline()
+    delimiter = ";" if header.count(";") > header.count(",") else ","
+    names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
+    for number, cells in enumerate(csv.reader(text, delimiter=delimiter), start=2):
+        if len(cells) != len(names):
+            raise ConfigurationError(
+                f"data {source!r}: line {number} has {len(cells)} cells, the header {len(names)}"
+            )
+        yield dict(zip(names, (cell.strip() for cell in cells), strict=True))
+
+
+def _check_columns(row: dict[str, str], profile: Profile, source: str) -> None:
+    optional = {profile.time.field, *profile.context}
+    if missing := [name for name in profile.fields if name not in row and name not in optional]:
+        raise ConfigurationError(
+            f"data {source!r} lacks the columns {', '.join(missing)} of profile {profile.name!r}; "
+            "the first line must be a header"
+        )
+
+
+def _label_of(row: dict[str, str], profile: Profile) -> str:
+    """The attack type, or ``normal``."""
+    assert profile.label is not None
+    value = row[profile.label.field]
+    number = value.removesuffix(".0")
+    if {value, number} & set(profile.label.normal):
+        return NORMAL
+    return row[profile.label.attack_type or profile.label.field] or "attack"
+
+
+def _body(row: dict[str, str], sent: list[str], numeric: set[str], source: str) -> bytes:
+    fields = {name: _number(row[name], name, source) if name in numeric else row[name] for name in sent}
+    return json.dumps(fields, separators=(",", ":")).encode()[1:]
+
+
+def _number(text: str, name: str, source: str) -> float | None:
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        raise ConfigurationError(
+            f"data {source!r}: column {name!r} holds {text!r}, which is not a number"
+        ) from None
+    return int(number) if number.is_integer() and abs(number) < 1e15 else number

@@ -1,0 +1,68 @@
+"""``python -m services.replay.main``: settings, topics, then the loop."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from services.replay.data import load_recording
+from services.replay.loop import Pacer, Replay
+from services.replay.metrics import ReplayMetrics
+from services.replay.publisher import Messages, SitePublisher
+from services.replay.scenario import SiteStream, share_out
+from services.replay.settings import ReplaySettings
+from services.runtime.http import serve_status
+from services.runtime.kafka import open_producer
+from services.runtime.lifecycle import run_service, stop_event
+from services.runtime.logging import setup_logging
+from services.runtime.settings import load_settings
+from services.runtime.topics import TopicSpec, ensure_topics
+from streamgauge.profiles.profile import load_profile
+
+
+def make_sites(settings: ReplaySettings, now_s: float) -> dict[str, SitePublisher]:
+    """The publishers of all sites; `now_s` is the wall time in seconds since the epoch."""
+    profile = load_profile(settings.profile)
+    recording = load_recording(settings.data, profile, send_labels=settings.send_labels)
+    total = sum(settings.sites.values())
+    normals = share_out(recording.normals, list(settings.sites.values()), settings.seed)
+    sites: dict[str, SitePublisher] = {}
+    for number, (site, weight) in enumerate(settings.sites.items()):
+        share = weight / total
+        scenario, seed = settings.scenario.scaled(share), settings.seed * 1_000_003 + number + 1
+        stream = SiteStream(scenario, normals[number], recording.attacks(), seed)
+        messages = Messages.of(recording, site, profile.time, settings.partitions)
+        start, step = now_s - settings.backdate, settings.event_step_s / share
+        sites[site] = SitePublisher(settings.topic_of(site), messages, stream, start, step)
+    return sites
+
+
+def run(settings: ReplaySettings, stop: threading.Event) -> None:
+    """Create the topics and replay until `stop` or the end."""
+    setup_logging(settings.log_format, settings.log_level, service="replay")
+    specs = [
+        TopicSpec(settings.topic_of(site), settings.partitions, settings.topic_config) for site in settings.sites
+    ]
+    ensure_topics(settings.records, specs, settings.replication_factor)
+    sites, metrics = make_sites(settings, time.time()), ReplayMetrics()
+    producer = open_producer(settings.records, client_id="streamgauge-replay", stop=stop)
+    status = serve_status(settings.metrics_host, settings.metrics_port, lambda: True, registry=metrics.registry)
+    try:
+        pacer = Pacer(settings.rate, settings.batch_records, settings.total_records, time.monotonic())
+        replay = Replay(sites, settings.sites, producer, pacer, metrics, time.monotonic)
+        replay.run(stop, sys.stdout, metrics_port=status.port)
+    finally:
+        status.close()
+        producer.close()
+
+
+def main(overrides: Mapping[str, Any] | None = None) -> int:
+    """Run the replay from the environment's settings; returns the exit code."""
+    return run_service(lambda: run(load_settings(ReplaySettings, **(overrides or {})), stop_event()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
