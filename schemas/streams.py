@@ -17,7 +17,6 @@ class PartitionContextMessage(Message):
     node: Name
     incarnation: Count = Field(description="Start time of the writing process in ms.")
     sequence: Count = Field(description="Rises with every context this process writes.")
-    generation: int = Field(default=-1, description="Generation of the consumer group, -1 outside one.")
     topic: str
     partition: Count
     topic_incarnation: str

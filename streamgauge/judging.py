@@ -84,7 +84,7 @@ def score_rows(
 def take_statistics(
     detector: Detector, weights: Weights, x: NDArray[np.float32]
 ) -> dict[str, NDArray[np.float64]]:
-    """Moments about 0 of the items of phase `under_candidate`, over rows x; items below `min_count` are left out."""
+    """Moments about 0 of the items of phase `under_candidate` over rows x; those below `min_count` are left out."""
     import torch
 
     out: dict[str, NDArray[np.float64]] = {}
@@ -133,7 +133,7 @@ def _quality(
     held_out: HeldOut,
     corrupted: NDArray[np.float32],
 ) -> tuple[float, float]:
-    """AUC against the corrupted copies, and the false-alarm share of one half at the other half's 99 % quantile."""
+    """AUC against the corrupted copies, and false alarms of one half at the other half's 99 % quantile."""
     clean = score_rows(detector, *model, held_out.x)
     quality = auc(clean, score_rows(detector, *model, corrupted))
     calibrating, checking = clean[held_out.half], clean[~held_out.half]

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import safetensors
 from numpy.typing import NDArray
-from safetensors import SafetensorError, deserialize
+from safetensors import SafetensorError
 from safetensors.numpy import save
 
 from streamgauge.errors import StateError
 
+_deserialize: Any = safetensors.deserialize  # has no type information
 _KEY = "json"
 _DTYPES = {
     "F32": np.float32,
@@ -41,7 +43,7 @@ def load_tensors(data: bytes) -> tuple[Any, dict[str, NDArray[Any]]]:
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         value = json.loads(header["__metadata__"][_KEY])
-        arrays = {name: _array(spec) for name, spec in deserialize(data)}
+        arrays = {name: _array(spec) for name, spec in _deserialize(data)}
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise StateError(f"not a file of ours: {error}") from error
     return value, arrays

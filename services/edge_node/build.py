@@ -1,0 +1,216 @@
+"""Puts an edge node together from its settings; the only place that knows all the parts."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from services.edge_node.alerts import AlertWriter
+from services.edge_node.bundle import Bundle
+from services.edge_node.checkpoint import Checkpoint
+from services.edge_node.link import FederationLink
+from services.edge_node.loop import EdgeLoop, checkpoint_path
+from services.edge_node.metrics import EdgeMetrics
+from services.edge_node.node import Ledger, Node
+from services.edge_node.participation import Participation
+from services.edge_node.poison import PoisonGuard
+from services.edge_node.report import Reporter
+from services.edge_node.scorer import Scorer
+from services.edge_node.settings import EdgeSettings
+from services.edge_node.sources import Sources
+from services.edge_node.tasks import Workshop
+from services.edge_node.trainer_client import TrainerClient
+from services.runtime.envelope import Sealer
+from services.runtime.errors import SettingsError
+from services.runtime.log import Consumer, Producer
+from services.runtime.settings import ClusterSettings
+from services.runtime.signing import load_signing_key, load_verify_key
+from services.runtime.topics import Topics
+from streamgauge.detectors import DETECTORS, Detector
+from streamgauge.features import FeatureSchema
+from streamgauge.profiles.profile import load_profile
+from streamgauge.stream.context import PartitionContext
+from streamgauge.stream.learning import Learner
+
+
+class Clients(Protocol):
+    """Opens clients; Kafka in the service, the log in memory in tests."""
+
+    def consumer(self, cluster: ClusterSettings, client_id: str, group_id: str | None = None) -> Consumer:
+        """A consumer."""
+
+    def producer(self, cluster: ClusterSettings, client_id: str, stop: threading.Event) -> Producer:
+        """A producer."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """For tests only: what is told of each step and of each record."""
+
+    reach: Callable[[str], None] = lambda _: None
+    ledger: Ledger = field(default_factory=Ledger)
+    keep_positions: bool = False
+
+
+class EdgeNode:
+    """All parts of a running node, and their end.
+
+    Args:
+        settings: checked.
+        clients: how to reach the clusters.
+        stop: ends the link's thread and the producers' repeats.
+        metrics: of this process.
+        hooks: for tests.
+
+    Raises:
+        ConfigurationError, StateError, SettingsError: what is wrong with profile, detector, state or keys.
+    """
+
+    def __init__(
+        self,
+        settings: EdgeSettings,
+        clients: Clients,
+        stop: threading.Event,
+        metrics: EdgeMetrics,
+        hooks: Hooks | None = None,
+    ) -> None:
+        self._settings, self._clients, self._stop = settings, clients, stop
+        self._hooks = hooks or Hooks()
+        self._lock = _lock(settings)
+        self._profile = load_profile(settings.profile)
+        schema = self._profile.schema
+        detector = DETECTORS[settings.detector](schema.width, settings.detector_config)
+        self._incarnation = int(time.time() * 1000)
+        self._topics = Topics(settings.topic_prefix)
+        identity = _identity(settings, schema)
+        saved = Checkpoint.load(checkpoint_path(settings), identity)
+        self._guard = PoisonGuard(settings.state_dir / "in-progress")
+        self._consumer = clients.consumer(settings.records, f"{settings.node}-records", _group_id(settings))
+        self._producer = clients.producer(settings.records, f"{settings.node}-alerts", stop)
+        self._trainer: TrainerClient | None = None
+        self._link: FederationLink | None = None
+        learner = self._learner(saved, schema)
+        node = self._node(saved, learner)
+        federation = None if settings.pinned_bundle else self._federation(saved, learner, schema, detector)
+        reporter = Reporter(
+            settings, (schema.hash, detector), self._federation_sealer(), self._incarnation, metrics
+        )
+        self.loop = EdgeLoop(
+            settings,
+            schema,
+            (self._consumer, self._producer),
+            self._sources(saved, learner),
+            node,
+            self._guard,
+            federation,
+            reporter,
+            identity,
+            self._hooks.reach,
+        )
+
+    def start(self) -> None:
+        """Start the link to the federation, if there is one."""
+        if self._link is not None:
+            self._link.start()
+
+    def close(self) -> None:
+        """End trainer and link and free all clients; `stop` must be set."""
+        if self._trainer is not None:
+            self._trainer.close()
+        if self._link is not None and self._link.is_alive():
+            self._link.close()
+        self._consumer.close()
+        self._producer.close()
+        self._guard.close()
+        os.close(self._lock)
+
+    def _learner(self, saved: Checkpoint, schema: FeatureSchema) -> Learner:
+        policy = self._settings.learning.policy(self._hooks.keep_positions)
+        if saved.learner is None:
+            return Learner(policy, schema.centre(), seed=0)
+        return Learner.from_state(saved.learner, policy, schema.centre(), seed=0)
+
+    def _node(self, saved: Checkpoint, learner: Learner) -> Node:
+        settings, schema = self._settings, self._profile.schema
+        sealer = Sealer(settings.node, self._incarnation, None)
+        writer = AlertWriter(settings, self._profile, sealer, self._topics.alerts)
+        node = Node(settings, self._profile, learner, self._guard, writer, self._hooks.ledger)
+        node.counts, node.first_time, node.watermark = saved.counts, saved.first_time, saved.watermark
+        bundle = Bundle.load(settings.pinned_bundle) if settings.pinned_bundle else saved.bundle
+        node.scorer = Scorer(bundle, schema) if bundle else None
+        return node
+
+    def _sources(self, saved: Checkpoint, learner: Learner) -> Sources:
+        settings, policy = self._settings, self._settings.alerts.policy()
+        contexts = {p: PartitionContext.from_state(state, policy) for p, state in saved.contexts.items()}
+        sources = Sources(
+            settings,
+            self._consumer,
+            lambda: self._clients.consumer(settings.records, f"{settings.node}-contexts"),
+            (self._producer, Sealer(settings.node, self._incarnation, None), self._topics.contexts),
+            self._incarnation,
+            (contexts, saved.sequence),
+        )
+        sources.released = lambda partition: learner.forget(str(partition))
+        return sources
+
+    def _federation(
+        self, saved: Checkpoint, learner: Learner, schema: FeatureSchema, detector: Detector
+    ) -> tuple[Participation, FederationLink]:
+        settings = self._settings
+        assert settings.aggregator_key_file is not None
+        self._trainer = TrainerClient(settings.state_dir / "trainer")
+        calibrated = saved.bundle.info.release_seq if saved.bundle and saved.bundle.info.threshold else None
+        workshop = Workshop(settings, schema, detector, learner)
+        participation = Participation(workshop, self._trainer, saved.answers, calibrated)
+        trusted = {settings.aggregator: load_verify_key(settings.aggregator_key_file)}
+        self._link = FederationLink(self._connect, self._topics, settings.federation, trusted, self._stop)
+        return participation, self._link
+
+    def _connect(self) -> tuple[Consumer, Consumer, Producer]:
+        cluster, name = self._settings.federation_cluster, self._settings.node
+        assert cluster is not None
+        return (
+            self._clients.consumer(cluster, f"{name}-rounds"),
+            self._clients.consumer(cluster, f"{name}-models"),
+            self._clients.producer(cluster, f"{name}-federation", self._stop),
+        )
+
+    def _federation_sealer(self) -> Sealer:
+        key = load_signing_key(self._settings.key_file) if self._settings.key_file else None
+        return Sealer(self._settings.node, self._incarnation, key)
+
+
+def _group_id(settings: EdgeSettings) -> str:
+    """Workers of a group share one id; assigned nodes commit under a name of their own."""
+    return (
+        settings.group_id if settings.mode == "group" else f"{settings.group_id}.{settings.node.replace('/', '.')}"
+    )
+
+
+def _identity(settings: EdgeSettings, schema: FeatureSchema) -> dict[str, str]:
+    return {
+        "node": settings.node,
+        "federation": settings.federation,
+        "detector": settings.detector,
+        "schema_hash": schema.hash,
+    }
+
+
+def _lock(settings: EdgeSettings) -> int:
+    """Hold the state directory; the kernel lets go when the process ends, however it ends."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(settings.state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise SettingsError(
+            f"STREAMGAUGE_EDGE_STATE_DIR={settings.state_dir}: another node uses it; give each its own"
+        ) from None
+    return descriptor

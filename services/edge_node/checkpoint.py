@@ -1,0 +1,129 @@
+"""The checkpoint: all state of the node in one atomic file, so that a crash rolls everything back together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.edge_node.bundle import Bundle
+from services.edge_node.jobs import prefixed, unprefixed
+from services.edge_node.node import Counts
+from services.edge_node.tasks import Answer
+from services.runtime.atomic import write_atomic
+from services.runtime.log import Partition
+from services.runtime.tensorfile import dump_tensors, load_tensors
+from streamgauge.errors import StateError
+
+FORMAT = 1
+"""Rises when the file's form changes; another one is refused."""
+
+
+@dataclass
+class Checkpoint:
+    """What a restart needs.
+
+    Attributes:
+        identity: node, federation, detector and schema hash; a checkpoint of another identity is refused.
+        contexts: state of each source partition's context.
+        sequence: number of the contexts written to the topic.
+        counts: totals.
+        first_time: event time of the first record, for the warm-up.
+        watermark: largest event time seen.
+        bundle: in force, None before the first release.
+        answers: updates and votes given, as they were or will be sent.
+        learner: the learner's state: plain values and arrays.
+    """
+
+    identity: dict[str, str]
+    contexts: dict[Partition, dict[str, Any]] = field(default_factory=dict)
+    sequence: int = 0
+    counts: Counts = field(default_factory=Counts)
+    first_time: float | None = None
+    watermark: float | None = None
+    bundle: Bundle | None = None
+    answers: list[Answer] = field(default_factory=list)
+    learner: tuple[dict[str, Any], dict[str, NDArray[Any]]] | None = None
+
+    def save(self, path: Path) -> None:
+        """Write atomically. Cost: the size of reservoir and hold-out, some 10 MB at the defaults, and a sync."""
+        arrays: dict[str, NDArray[Any]] = {
+            f"answer/{i}": np.frombuffer(answer.body, np.uint8) for i, answer in enumerate(self.answers)
+        }
+        if self.bundle is not None:
+            arrays |= prefixed("bundle", self.bundle.to_arrays())
+        if self.learner is not None:
+            arrays |= prefixed("learner", self.learner[1])
+        write_atomic(path, dump_tensors(self._values(), arrays))
+
+    def _values(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "identity": self.identity,
+            "contexts": [[p.topic, p.partition, state] for p, state in self.contexts.items()],
+            "sequence": self.sequence,
+            "counts": _plain_counts(self.counts),
+            "first_time": self.first_time,
+            "watermark": self.watermark,
+            "bundle": asdict(self.bundle.info) if self.bundle else None,
+            "answers": [[answer.kind, answer.round] for answer in self.answers],
+            "learner": self.learner[0] if self.learner else None,
+        }
+
+    @classmethod
+    def load(cls, path: Path, identity: dict[str, str]) -> Checkpoint:
+        """Read the file; an empty checkpoint if there is none.
+
+        Raises:
+            StateError: damaged, of another format, or of another node, detector or schema.
+        """
+        if not path.exists():
+            return cls(identity)
+        values, arrays = load_tensors(path.read_bytes())
+        if values["format"] != FORMAT:
+            raise StateError(
+                f"{path} has format {values['format']}, this build reads {FORMAT}; use its own version"
+            )
+        if values["identity"] != identity:
+            changed = ", ".join(
+                f"{name} was {values['identity'].get(name)!r} and is {value!r}"
+                for name, value in identity.items()
+                if values["identity"].get(name) != value
+            )
+            raise StateError(f"{path} belongs to another setup: {changed}; choose another state_dir or remove it")
+        return cls._from_parts(identity, values, arrays)
+
+    @classmethod
+    def _from_parts(
+        cls, identity: dict[str, str], values: dict[str, Any], arrays: dict[str, NDArray[Any]]
+    ) -> Checkpoint:
+        bundle = values["bundle"]
+        answers = [
+            Answer(kind, round_, arrays[f"answer/{i}"].tobytes())
+            for i, (kind, round_) in enumerate(values["answers"])
+        ]
+        return cls(
+            identity=identity,
+            contexts={Partition(topic, number): state for topic, number, state in values["contexts"]},
+            sequence=values["sequence"],
+            counts=_counts(values["counts"]),
+            first_time=values["first_time"],
+            watermark=values["watermark"],
+            bundle=Bundle.from_parts(bundle, unprefixed("bundle", arrays)) if bundle else None,
+            answers=answers,
+            learner=(values["learner"], unprefixed("learner", arrays)) if values["learner"] else None,
+        )
+
+
+def _plain_counts(counts: Counts) -> dict[str, Any]:
+    imputed = [[feature, rule, n] for (feature, rule), n in counts.imputed.items()]
+    return {**asdict(counts), "rejected": dict(counts.rejected), "imputed": imputed}
+
+
+def _counts(values: dict[str, Any]) -> Counts:
+    imputed = Counter({(feature, rule): n for feature, rule, n in values["imputed"]})
+    return Counts(values["scored"], values["abnormal"], values["alerts"], Counter(values["rejected"]), imputed)

@@ -1,0 +1,231 @@
+"""The node's link to the federation, in a thread of its own: an outage there must not slow the scoring here.
+
+Reads `rounds` and `releases` from their beginnings, checks signatures against the aggregator's pinned key, fetches
+artefacts by offset and checks their hashes, and hands the newest facts to the main loop through a queue.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from schemas import ArtefactRef, ModelArtefact, Release, RoundCandidate, RoundClosed, RoundPlan
+from services.runtime.codecs import sha256, unpack
+from services.runtime.envelope import Opened, open_envelope, read_message
+from services.runtime.errors import BrokerError, EnvelopeError, StoppedError
+from services.runtime.log import Consumer, LogRecord, Outgoing, Partition, Producer
+from services.runtime.logging import get_logger
+from services.runtime.signing import VerifyKey
+from services.runtime.topics import LARGE_MESSAGE_BYTES, Topics
+
+log = get_logger("edge.link")
+Clients = tuple[Consumer, Consumer, Producer]
+FederationMessage = Release | RoundPlan | RoundCandidate | RoundClosed
+KINDS = (Release, RoundPlan, RoundCandidate, RoundClosed)
+"""In the order in which a node that has caught up takes the newest of each."""
+RETRY_S = 1.0
+"""Between two tries to reach the federation."""
+FETCH_POLLS = 150
+"""Polls of 0.2 s until an artefact counts as missing."""
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """Header and arrays of an artefact whose hash was checked."""
+
+    header: ModelArtefact
+    arrays: dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A message of the aggregator with the artefacts it refers to."""
+
+    message: FederationMessage
+    weights: Artefact | None = None
+    statistics: Artefact | None = None
+
+
+class FederationLink(threading.Thread):
+    """Runs until `stop` is set; `facts` and `submit` are its two ends.
+
+    Args:
+        connect: opens a consumer of rounds and releases, a consumer of artefacts and a producer; repeated while
+            the federation cannot be reached.
+        topics: names on the shared cluster.
+        federation: only messages of this federation count.
+        trusted: the aggregator's name -> its pinned key.
+        stop: shared with the main loop.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Clients],
+        topics: Topics,
+        federation: str,
+        trusted: Mapping[str, VerifyKey],
+        stop: threading.Event,
+    ) -> None:
+        super().__init__(name="federation-link", daemon=True)
+        self.facts: queue.Queue[Fact] = queue.Queue()
+        self.ignored: Counter[str] = Counter()
+        """Messages not believed, by reason; only this thread writes."""
+        self.caught_up = threading.Event()
+        self.failure: BaseException | None = None
+        self._connect = connect
+        self._clients: Clients | None = None
+        self._topics, self._federation, self._trusted, self._stop_event = topics, federation, trusted, stop
+        self._outbox: queue.Queue[Outgoing] = queue.Queue()
+        self._status: Outgoing | None = None
+        self._newest: dict[str, FederationMessage] = {}
+        self._fence = 0
+
+    def submit(self, outgoing: Outgoing) -> None:
+        """Send an update or vote; kept and repeated until it is acknowledged."""
+        self._outbox.put(outgoing)
+
+    def report(self, outgoing: Outgoing) -> None:
+        """Send a status; only the newest one waits while the federation cannot be reached."""
+        self._status = outgoing
+
+    def run(self) -> None:
+        """Read and send until stopped; a defect is kept in `failure` for the main loop to raise."""
+        try:
+            self._clients = self._connected()
+            self._consumer, self._fetcher, self._producer = self._clients
+            partitions = [Partition(self._topics.rounds, 0), Partition(self._topics.releases, 0)]
+            self._wait_for_topics(partitions)
+            self._consumer.assign({p: self._consumer.beginning(p) for p in partitions})
+            while not self._stop_event.is_set():
+                self._turn(partitions)
+        except StoppedError:
+            return
+        except BaseException as error:
+            self.failure = error
+            raise
+
+    def _connected(self) -> Clients:
+        while not self._stop_event.is_set():
+            try:
+                return self._connect()
+            except BrokerError as error:
+                log.warning("federation cannot be reached; scoring goes on", error=str(error))
+                self._stop_event.wait(RETRY_S)
+        raise StoppedError("stopping")
+
+    def _wait_for_topics(self, partitions: list[Partition]) -> None:
+        """The aggregator makes the topics; until it has run once there is nothing to read."""
+        while not all(p in self._consumer.partitions(p.topic) for p in partitions):
+            if self._stop_event.wait(RETRY_S):
+                raise StoppedError("stopping")
+
+    def _turn(self, partitions: list[Partition]) -> None:
+        for records in self._consumer.poll(0.2).records.values():
+            for record in records:
+                self._receive(record)
+        if not self.caught_up.is_set():
+            self._catch_up(partitions)
+        self._send()
+
+    def close(self) -> None:
+        """Wait for the end of the thread and free the clients; `stop` must be set."""
+        self.join()
+        for client in self._clients or ():
+            client.close()
+
+    def _receive(self, record: LogRecord) -> None:
+        try:
+            opened = open_envelope(record, self._trusted)
+            message = self._read(opened)
+        except EnvelopeError as error:
+            self._ignore(error.reason, record)
+            return
+        if message is None:
+            return
+        if opened.fence < self._fence:
+            self._ignore("old-fence", record)
+            return
+        self._fence = opened.fence
+        self._take(message)
+
+    def _read(self, opened: Opened) -> FederationMessage | None:
+        kinds: dict[str, type[FederationMessage]] = {k.TYPE: k for k in KINDS}
+        if opened.type in kinds:
+            message = read_message(kinds[opened.type], opened)
+            return message if message.federation == self._federation else None
+        raise EnvelopeError("unknown-type", f"no message of type {opened.type} is expected here")
+
+    def _ignore(self, reason: str, record: LogRecord) -> None:
+        self.ignored[reason] += 1
+        log.warning("message ignored", reason=reason, topic=record.topic, offset=record.offset)
+
+    def _take(self, message: FederationMessage) -> None:
+        """While catching up only the newest of each type is kept: old rounds and releases are history."""
+        if self.caught_up.is_set():
+            self._hand_over(message)
+        else:
+            self._newest[message.TYPE] = message
+
+    def _catch_up(self, partitions: list[Partition]) -> None:
+        if any(
+            self._consumer.lag(p) != 0 and self._consumer.end(p) > self._consumer.beginning(p) for p in partitions
+        ):
+            return
+        self.caught_up.set()
+        for kind in KINDS:
+            if (message := self._newest.pop(kind.TYPE, None)) is not None:
+                self._hand_over(message)
+
+    def _hand_over(self, message: FederationMessage) -> None:
+        weights = statistics = None
+        if isinstance(message, RoundCandidate | Release):
+            weights = self._fetch(message.weights)
+            if isinstance(message, Release) and message.statistics is not None:
+                statistics = self._fetch(message.statistics)
+                if statistics is None:
+                    return
+            if weights is None:
+                return
+        self.facts.put(Fact(message, weights, statistics))
+
+    def _fetch(self, ref: ArtefactRef) -> Artefact | None:
+        """The artefact at its offset; None (and counted) if it is gone or is not what its hash says."""
+        partition = Partition(self._topics.models, 0)
+        self._fetcher.assign({partition: ref.offset})
+        for _ in range(FETCH_POLLS):
+            if self._stop_event.is_set():
+                raise StoppedError("stopping")
+            polled = self._fetcher.poll(0.2)
+            for record in polled.records.get(partition, ()):
+                return self._open_artefact(record, ref)
+            if polled.resets:
+                break
+        self.ignored["missing-artefact"] += 1
+        log.warning("artefact is missing", offset=ref.offset, sha256=ref.sha256)
+        return None
+
+    def _open_artefact(self, record: LogRecord, ref: ArtefactRef) -> Artefact | None:
+        try:
+            value = open_envelope(record, self._trusted).value
+            if record.offset != ref.offset or sha256(value) != ref.sha256:
+                raise EnvelopeError("wrong-artefact", f"offset {ref.offset} does not hold {ref.sha256}")
+            return Artefact(*unpack(ModelArtefact, value, LARGE_MESSAGE_BYTES))
+        except EnvelopeError as error:
+            self._ignore(error.reason, record)
+            return None
+
+    def _send(self) -> None:
+        waiting: list[Outgoing] = []
+        while not self._outbox.empty():
+            waiting.append(self._outbox.get())
+        status, self._status = self._status, None
+        if status is not None:
+            waiting.append(status)
+        if waiting:
+            self._producer.deliver(waiting)

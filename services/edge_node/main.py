@@ -1,0 +1,58 @@
+"""Entry point of the edge node: `python -m services.edge_node.main` or `streamgauge edge-node`."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+from services.edge_node.build import EdgeNode, Hooks
+from services.edge_node.metrics import EdgeMetrics
+from services.edge_node.settings import EdgeSettings
+from services.runtime.http import serve_status
+from services.runtime.kafka import open_consumer, open_producer
+from services.runtime.lifecycle import run_service, stop_event
+from services.runtime.log import Consumer, Producer
+from services.runtime.logging import get_logger, setup_logging
+from services.runtime.settings import ClusterSettings, load_settings
+from services.runtime.topics import Topics, ensure_topics
+
+
+class KafkaClients:
+    """Opens clients of Kafka clusters."""
+
+    def consumer(self, cluster: ClusterSettings, client_id: str, group_id: str | None = None) -> Consumer:
+        """A consumer."""
+        return open_consumer(cluster, client_id=client_id, group_id=group_id)
+
+    def producer(self, cluster: ClusterSettings, client_id: str, stop: threading.Event) -> Producer:
+        """A producer."""
+        return open_producer(cluster, client_id=client_id, stop=stop)
+
+
+def serve(hooks: Hooks | None = None) -> None:
+    """Run until told to stop."""
+    settings = load_settings(EdgeSettings)
+    setup_logging(settings.log_format, settings.log_level, service="edge-node", node=settings.node)
+    stop = stop_event()
+    ensure_topics(settings.records, Topics(settings.topic_prefix).records_specs(), settings.replication_factor)
+    edge = EdgeNode(settings, KafkaClients(), stop, EdgeMetrics(), hooks)
+    status = serve_status(
+        settings.metrics_host, settings.metrics_port, ready=lambda: bool(edge.loop.sources.contexts)
+    )
+    get_logger("edge").info("started", metrics=f"http://{settings.metrics_host}:{status.port}/metrics")
+    try:
+        edge.start()
+        edge.loop.run(stop.is_set)
+    finally:
+        stop.set()
+        edge.close()
+        status.close()
+
+
+def main() -> None:
+    """Run the service and exit with its code."""
+    sys.exit(run_service(serve))
+
+
+if __name__ == "__main__":
+    main()

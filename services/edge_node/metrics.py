@@ -1,0 +1,73 @@
+"""Metrics of the edge node, for Prometheus. The README's table is tested against this file."""
+
+from __future__ import annotations
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+DELAY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+
+
+class EdgeMetrics:
+    """All metrics of a node; one instance a process."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        prefix = "streamgauge_edge"
+        # Records read, by outcome: scored, rejected.
+        self.records = Counter(f"{prefix}_records_total", "Records handled.", ["outcome"], registry=registry)
+        # Records scored at or above the alarm line.
+        self.abnormal = Counter(
+            f"{prefix}_abnormal_records_total", "Records above the threshold.", registry=registry
+        )
+        # Alerts opened.
+        self.alerts = Counter(f"{prefix}_alerts_total", "Alerts opened.", registry=registry)
+        # Alert messages sent without explanation, because the cap was reached.
+        self.unexplained = Counter(
+            f"{prefix}_unexplained_alerts_total", "Alert messages without explanation.", registry=registry
+        )
+        # Dead letters by reason.
+        self.dead_letters = Counter(f"{prefix}_dead_letters_total", "Dead letters.", ["reason"], registry=registry)
+        # Cells filled in, by rule.
+        self.imputed = Counter(
+            f"{prefix}_imputed_cells_total", "Missing cells filled in.", ["rule"], registry=registry
+        )
+        # Messages of the federation that were not believed or do not fit, by reason.
+        self.ignored = Counter(
+            f"{prefix}_ignored_messages_total", "Federation messages ignored.", ["reason"], registry=registry
+        )
+        # Message timestamp to acknowledged result, per poll (its oldest record).
+        self.delay = Histogram(
+            f"{prefix}_delay_seconds",
+            "From message timestamp to scored.",
+            buckets=DELAY_BUCKETS,
+            registry=registry,
+        )
+        # Time of one turn of the loop that had records.
+        self.step = Histogram(
+            f"{prefix}_step_seconds", "Scoring and sending a poll.", buckets=DELAY_BUCKETS, registry=registry
+        )
+        # Records behind the end of the partition.
+        self.lag = Gauge(f"{prefix}_lag_records", "Records behind.", ["topic", "partition"], registry=registry)
+        # Release whose bundle is in force, 0 before the first.
+        self.release = Gauge(f"{prefix}_release_seq", "Release in force.", registry=registry)
+        # Release held back because it failed the node's own test, 0 if none.
+        self.held = Gauge(f"{prefix}_held_release_seq", "Release held back.", registry=registry)
+        # 1 for the phase the node is in.
+        self.phase = Gauge(f"{prefix}_phase", "Phase of the node.", ["phase"], registry=registry)
+        # Raw score of the alarm line.
+        self.threshold = Gauge(f"{prefix}_threshold", "Raw score of the alarm line.", registry=registry)
+        # 1 if the threshold allows fewer than ten events in the hold-out, so that it is extrapolated.
+        self.extrapolated = Gauge(
+            f"{prefix}_threshold_extrapolated", "Threshold is extrapolated.", registry=registry
+        )
+        # Records learned from.
+        self.learned = Gauge(f"{prefix}_learned_records", "Records learned from.", registry=registry)
+        # Held-out records.
+        self.held_out = Gauge(f"{prefix}_held_out_records", "Records held out.", registry=registry)
+        # Wall time of the newest checkpoint.
+        self.checkpoint = Gauge(
+            f"{prefix}_last_checkpoint_timestamp_seconds", "Time of the last checkpoint.", registry=registry
+        )
+        # Seconds until alerts may start, of event time.
+        self.learning_left = Gauge(
+            f"{prefix}_learning_left_seconds", "Event time until alerts start.", registry=registry
+        )

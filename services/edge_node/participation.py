@@ -1,0 +1,216 @@
+"""The node's part in the rounds: answer plans, judge candidates, calibrate releases. Never waits.
+
+One task at a time runs in the trainer process: a release comes before a candidate, a candidate before a plan.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from schemas import Release, RoundCandidate, RoundClosed, RoundPlan
+from services.edge_node.bundle import Bundle, BundleInfo
+from services.edge_node.jobs import Arrays
+from services.edge_node.link import Fact
+from services.edge_node.tasks import Answer, Calibrated, Task, Workshop
+from services.edge_node.trainer_client import TrainerClient, TrainerFailedError
+from services.runtime.logging import get_logger
+from streamgauge.calibration.threshold import Threshold
+from streamgauge.errors import StateError
+from streamgauge.layout import check_arrays
+from streamgauge.scaler import SCALER
+from streamgauge.state import ModelState
+
+log = get_logger("edge.participation")
+ATTEMPTS = 3
+"""How often a task is tried before it is given up until the next plan, candidate or release."""
+Outcome = Answer | Bundle | None
+
+
+@dataclass(frozen=True)
+class Released:
+    """The newest release and what it carries."""
+
+    release: Release
+    model: ModelState
+
+
+class Participation:
+    """What the node knows of the running round, and what it still has to do.
+
+    Args:
+        workshop: makes the tasks from what was learned.
+        trainer: runs them.
+        answers: given before the last checkpoint.
+        calibrated: release of the checkpoint's bundle if that has a threshold; it is not calibrated again.
+    """
+
+    def __init__(
+        self, workshop: Workshop, trainer: TrainerClient, answers: list[Answer], calibrated: int | None
+    ) -> None:
+        self.released: Released | None = None
+        self.held: int | None = None
+        """Release that failed the node's own test, None if the newest one is in force."""
+        self.answers = answers
+        self.ignored: Counter[str] = Counter()
+        """Messages of the aggregator that do not fit this node, by reason."""
+        self._workshop, self._trainer = workshop, trainer
+        self._learning = workshop.settings.learning
+        self._layout = workshop.detector.layout
+        self._plan: RoundPlan | None = None
+        self._candidate: tuple[RoundCandidate, Arrays] | None = None
+        self._uncalibrated = False
+        self._calibrated_release = calibrated
+        self._task: Task | None = None
+        self._failures = 0
+
+    @property
+    def ready_for_agreement(self) -> bool:
+        """Enough presumed-normal records for moments."""
+        return self._workshop.learner.records_learned >= self._learning.min_records
+
+    @property
+    def can_judge(self) -> bool:
+        """Enough held-out records to judge and to calibrate."""
+        return self._workshop.learner.holdout_count >= self._learning.min_holdout
+
+    @property
+    def ready_to_train(self) -> bool:
+        """Enough records to train on and enough held out to judge, and the newest release is in force."""
+        return self.ready_for_agreement and self.can_judge and not self._uncalibrated
+
+    def take(self, fact: Fact) -> Outcome:
+        """A message of the aggregator; what is answered at once comes back, the rest follows from `tick`."""
+        message = fact.message
+        if isinstance(message, RoundClosed):
+            self._close(message)
+            return None
+        if isinstance(message, RoundCandidate):
+            return self._take_candidate(message, fact)
+        if message.schema_hash != self._workshop.schema.hash:
+            return self._ignored("schema", message)
+        if message.layout_hash != self._layout.hash:
+            return self._ignored("layout", message)
+        return self._take_plan(message) if isinstance(message, RoundPlan) else self._take_release(message, fact)
+
+    def tick(self) -> Outcome:
+        """Take a finished task's result, else start the next task.
+
+        The caller saves an answer before it sends it, and swaps a bundle between two batches.
+        """
+        if self._task is not None:
+            return self._finish()
+        return self._next() if self._failures < ATTEMPTS else None
+
+    def _close(self, closed: RoundClosed) -> None:
+        if self._plan is not None and closed.round >= self._plan.round:
+            self._plan = None
+        if self._candidate is not None and closed.round >= self._candidate[0].round:
+            self._candidate = None
+        if reason := closed.refused.get(self._workshop.settings.node):
+            log.warning("update refused", round=closed.round, reason=reason)
+
+    def _take_plan(self, plan: RoundPlan) -> Outcome:
+        if self._workshop.settings.node not in plan.participants:
+            return None
+        self._plan, self._failures = plan, 0
+        return self._said("update", plan.round)
+
+    def _take_candidate(self, candidate: RoundCandidate, fact: Fact) -> Outcome:
+        if self._workshop.settings.node not in candidate.voters or fact.weights is None:
+            return None
+        weights = {n: a for n, a in fact.weights.arrays.items() if not n.startswith(f"{SCALER}.")}
+        try:
+            check_arrays(self._layout.of_phase("weights"), weights)
+        except StateError as error:
+            return self._ignored("state", candidate, str(error))
+        self._candidate, self._failures = (candidate, weights), 0
+        return self._said("vote", candidate.round)
+
+    def _take_release(self, release: Release, fact: Fact) -> Outcome:
+        if self.released and release.release_seq <= self.released.release.release_seq:
+            return self._ignored("old-release", release)
+        assert fact.weights is not None
+        try:
+            statistics = fact.statistics.arrays if fact.statistics else None
+            model = ModelState.from_arrays(self._layout, fact.weights.arrays, statistics)
+        except StateError as error:
+            return self._ignored("state", release, str(error))
+        self.released, self._failures = Released(release, model), 0
+        if release.round == 0:  # weights drawn at random: the bundle says where the node stands, without alerts
+            return self._bundle(None)
+        self._uncalibrated = release.release_seq != self._calibrated_release
+        return None
+
+    def _ignored(self, reason: str, message: object, detail: str = "") -> Outcome:
+        self.ignored[reason] += 1
+        log.warning("message does not fit this node", reason=reason, type=type(message).__name__, detail=detail)
+        return None
+
+    def _said(self, kind: str, round_: int) -> Answer | None:
+        """The answer given before; after a restart it is sent again, unchanged."""
+        return next((a for a in self.answers if (a.kind, a.round) == (kind, round_)), None)
+
+    def _say(self, answer: Answer) -> Answer:
+        self.answers = [*(a for a in self.answers if a.kind != answer.kind), answer]
+        return answer
+
+    def _next(self) -> Outcome:
+        """Start the most urgent task; round 0 is answered without one."""
+        model = self.released.model if self.released else None
+        plan = self._plan if self._plan and not self._said("update", self._plan.round) else None
+        if plan and plan.kind == "agreement":
+            return self._say(self._workshop.agreement(plan)) if self.ready_for_agreement else None
+        if model is None:
+            return None
+        if self._uncalibrated:
+            if self.can_judge:
+                self._begin(self._workshop.calibrate(model))
+        elif (
+            self._candidate and self._fits(self._candidate[0]) and not self._said("vote", self._candidate[0].round)
+        ):
+            self._begin(self._workshop.judge(*self._candidate, model))
+        elif plan and self._fits(plan):
+            self._begin(self._workshop.train(plan, model))
+        return None
+
+    def _fits(self, message: RoundPlan | RoundCandidate) -> bool:
+        """Whether its base is the release this node has; else the release is still on its way."""
+        return self.released is not None and message.base_release_seq == self.released.release.release_seq
+
+    def _begin(self, task: Task) -> None:
+        self._trainer.submit(task.values, task.arrays)
+        self._task = task
+
+    def _finish(self) -> Outcome:
+        assert self._task is not None
+        try:
+            result = self._trainer.result()
+        except TrainerFailedError as error:
+            self._task, self._failures = None, self._failures + 1
+            log.error("task failed", error=str(error), attempt=self._failures, attempts=ATTEMPTS)
+            return None
+        if result is None:
+            return None
+        task, self._task = self._task, None
+        outcome = task.read(*result)
+        return self._say(outcome) if isinstance(outcome, Answer) else self._calibrated(outcome)
+
+    def _calibrated(self, outcome: Calibrated) -> Bundle | None:
+        """The new bundle; or the old one is kept, because the release failed the node's own test."""
+        assert self.released is not None
+        self._uncalibrated = False
+        if outcome.threshold is None:
+            self.held = self.released.release.release_seq
+            log.error("release held back", release_seq=self.held, reason=outcome.held)
+            return None
+        self.held = None
+        return self._bundle(outcome.threshold)
+
+    def _bundle(self, threshold: Threshold | None) -> Bundle:
+        assert self.released is not None
+        release, settings = self.released.release, self._workshop.settings
+        info = BundleInfo(
+            settings.detector, settings.detector_config, release.schema_hash, release.release_seq, threshold
+        )
+        return Bundle(info, self.released.model)

@@ -1,0 +1,122 @@
+"""Records that crash the scorer are set aside; their innocent neighbours are not.
+
+An exception is bisected to its record in the process. Against a crash of the whole process the positions of the
+batch stand in a marker file while it is decoded and scored: after such an end the batch is scored one by one, and
+a record that was alone in the marker twice more is set aside.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from services.runtime.log import LogRecord, Partition
+
+Records = Mapping[Partition, Sequence[LogRecord]]
+T = TypeVar("T")
+R = TypeVar("R")
+_PREFIX = 8
+CHANCES = 2
+"""How often a record may have been alone in the marker at a crash before it is set aside."""
+
+
+def bisect(
+    work: Callable[[Sequence[T]], R], items: Sequence[T]
+) -> tuple[list[tuple[int, R]], list[tuple[int, str]]]:
+    """Do `work` on as large parts as it takes without an exception.
+
+    Args:
+        work: must not change anything: it is repeated on parts of what failed.
+        items: in order.
+    Returns:
+        (start, result) of each part that worked, and (index, exception) of each item that fails alone; in order.
+    """
+    done: list[tuple[int, R]] = []
+    failed: list[tuple[int, str]] = []
+    parts = [(0, len(items))] if items else []
+    while parts:
+        start, end = parts.pop()
+        try:
+            done.append((start, work(items[start:end])))
+        except Exception as error:  # noqa: BLE001 - any exception may be a poison record's; it is named below
+            if end - start == 1:
+                failed.append((start, f"{type(error).__name__}: {error}"))
+            else:
+                middle = (start + end) // 2
+                parts += [(middle, end), (start, middle)]
+    return done, failed
+
+
+class PoisonGuard:
+    """The marker file, and what it says after an unclean end.
+
+    Args:
+        path: of the marker; its directory must exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        data = os.pread(self._descriptor, 1 << 24, 0)
+        length = int.from_bytes(data[:_PREFIX], "big")
+        marker = json.loads(data[_PREFIX : _PREFIX + length]) if length else {}
+        self._suspects: dict[str, list[int]] = marker.get("suspects", {})
+        self._attempts: dict[str, int] = marker.get("attempts", {})
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether the last end was unclean and its batch has not been scored since."""
+        return bool(self._suspects)
+
+    def split(self, records: Records) -> Iterator[Records]:
+        """Parts to handle one after another: suspects alone, all others together, in order within a partition."""
+        rest = dict(records)
+        for partition, batch in records.items():
+            if (span := self._suspects.get(str(partition))) is None:
+                continue
+            first, last = span
+            if before := [r for r in batch if r.offset < first]:
+                yield {partition: before}
+            yield from ({partition: [r]} for r in batch if first <= r.offset <= last)
+            rest[partition] = [r for r in batch if r.offset > last]
+            if batch[-1].offset >= last:
+                del self._suspects[str(partition)]
+        if any(rest.values()):
+            yield {partition: batch for partition, batch in rest.items() if batch}
+
+    def condemned(self, record: LogRecord) -> bool:
+        """Whether this record was alone in the marker too often."""
+        return self._attempts.get(_key(record), 0) >= CHANCES
+
+    @contextmanager
+    def marked(self, records: Records) -> Iterator[None]:
+        """Mark what is being decoded and scored. An exception is no crash: the marker is cleared then too."""
+        batches = list(records.values())
+        alone = _key(batches[0][0]) if self._suspects and len(batches) == len(batches[0]) == 1 else None
+        if alone:
+            self._attempts[alone] = self._attempts.get(alone, 0) + 1
+        spans = {str(p): [batch[0].offset, batch[-1].offset] for p, batch in records.items()}
+        self._write({**spans, **self._suspects})
+        try:
+            yield
+        finally:
+            if alone:
+                del self._attempts[alone]
+            self._write(self._suspects)
+
+    def _write(self, suspects: Mapping[str, Sequence[int]]) -> None:
+        # One small write, no fsync: the marker is for crashes of this process, which leave the page cache whole.
+        marker = {"suspects": suspects, "attempts": self._attempts}
+        data = json.dumps(marker).encode() if suspects else b""
+        os.pwrite(self._descriptor, len(data).to_bytes(_PREFIX, "big") + data, 0)
+
+    def close(self) -> None:
+        """Close the file; the marker stays as it is."""
+        os.close(self._descriptor)
+
+
+def _key(record: LogRecord) -> str:
+    return f"{record.topic}:{record.partition}:{record.offset}"

@@ -1,0 +1,129 @@
+"""Settings of the edge node: environment variables `STREAMGAUGE_EDGE_*`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from services.runtime.settings import ClusterSettings, ServiceSettings
+from streamgauge.stream.grouping import GroupingPolicy
+from streamgauge.stream.learning import LearningPolicy
+
+
+class AlertSettings(BaseModel):
+    """When records become alerts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    false_alarms_per_day: float = Field(
+        default=1.0, gt=0, le=86400, description="Allowed false-alarm events per day and entity."
+    )
+    f_beta: float = Field(default=1.0, gt=0, le=10, description="Beta of F-beta where labels exist.")
+    gap_s: float = Field(default=60.0, gt=0, description="Abnormal records closer than this are one alert.")
+    max_records: int = Field(default=10_000, ge=2, description="Longer alerts are cut and continued.")
+    max_duration_s: float = Field(default=3600.0, gt=0, description="Longer alerts are cut and continued.")
+    max_entities: int = Field(default=10_000, ge=1, description="Entities beyond share one context.")
+    explained_per_s: float = Field(default=50.0, ge=0, description="Explanations a second, worst first.")
+    features: int = Field(default=8, ge=1, le=100, description="Features named in an explanation.")
+
+    def policy(self) -> GroupingPolicy:
+        """As the library takes it."""
+        return GroupingPolicy(
+            gap_s=self.gap_s,
+            max_records=self.max_records,
+            max_duration_s=self.max_duration_s,
+            max_entities=self.max_entities,
+        )
+
+
+class LearningSettings(BaseModel):
+    """What the node learns from. Durations are event time."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    warm_up_s: float = Field(
+        default=3600.0, ge=0, description="No alerts before this much of the stream was seen."
+    )
+    quarantine_s: float = Field(default=3600.0, ge=0, description="Records are learned only this much later.")
+    bucket_s: float = Field(default=60.0, gt=0, description="A bucket near an alert is dropped whole.")
+    guard_buckets: int = Field(default=1, ge=0, le=1000, description="Buckets dropped on each side of an alert.")
+    rows_per_bucket: int = Field(default=8, ge=1, le=1000, description="Rows sampled per entity and bucket.")
+    holdout_every: int = Field(default=4, ge=2, le=1000, description="Each n-th bucket is held out.")
+    reservoir_rows: int = Field(default=20_000, ge=100, le=10_000_000)
+    holdout_rows: int = Field(default=20_000, ge=100, le=10_000_000)
+    min_records: int = Field(default=1000, ge=20, description="Presumed-normal records before taking part.")
+    min_holdout: int = Field(default=200, ge=20, description="Held-out records before voting and alerting.")
+
+    def policy(self, keep_positions: bool) -> LearningPolicy:
+        """As the library takes it."""
+        return LearningPolicy(
+            bucket_s=self.bucket_s,
+            delay_s=self.quarantine_s,
+            guard_buckets=self.guard_buckets,
+            rows_per_bucket=self.rows_per_bucket,
+            holdout_every=self.holdout_every,
+            reservoir_rows=self.reservoir_rows,
+            holdout_rows=self.holdout_rows,
+            keep_positions=keep_positions,
+        )
+
+
+class EdgeSettings(ServiceSettings):
+    """All settings of an edge node."""
+
+    model_config = SettingsConfigDict(env_prefix="STREAMGAUGE_EDGE_")
+
+    node: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$", description="site/worker"
+    )
+    records: ClusterSettings = Field(description="The site's own cluster: records, alerts, dead letters.")
+    federation_cluster: ClusterSettings | None = Field(default=None, description="The shared cluster.")
+    records_cluster_name: str = Field(default="records", min_length=1, description="Part of every record's id.")
+    replication_factor: int = Field(default=1, ge=1, le=9, description="Of the topics that are created.")
+
+    topics: tuple[str, ...] = Field(min_length=1, description="Topics of records, a JSON list.")
+    partitions: tuple[int, ...] | None = Field(default=None, description="Assigned mode: these only; else all.")
+    mode: Literal["assigned", "group"] = Field(default="assigned", description="group: share with other workers.")
+    group_id: str = Field(default="streamgauge-edge", min_length=1)
+    start: Literal["earliest", "latest"] | datetime = Field(
+        default="earliest", description="Where to start without a commit: earliest, latest or an ISO 8601 time."
+    )
+    profile: str = Field(description="Name of a bundled profile or path of a TOML file.")
+
+    detector: str = "autoencoder"
+    detector_config: dict[str, Any] = Field(default_factory=dict)
+    learn_labels: bool = Field(default=False, description="Learn from the profile's label field.")
+    alerts: AlertSettings = AlertSettings()
+    learning: LearningSettings = LearningSettings()
+
+    key_file: Path | None = Field(default=None, description="Private key that signs what goes to the federation.")
+    aggregator_key_file: Path | None = Field(default=None, description="The aggregator's pinned public key.")
+    aggregator: str = Field(default="aggregator", description="Name of the aggregator whose messages count.")
+    pinned_bundle: Path | None = Field(default=None, description="Score with this bundle only; no federation.")
+
+    commit_interval_s: float = Field(default=1.0, gt=0, le=60)
+    checkpoint_interval_s: float = Field(default=30.0, gt=0, le=3600)
+    status_interval_s: float = Field(default=2.0, gt=0, le=600)
+    poll_timeout_s: float = Field(default=0.2, gt=0, le=10)
+
+    @property
+    def site(self) -> str:
+        """The part of the node's name before the slash; votes count per site."""
+        return self.node.partition("/")[0]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.pinned_bundle is None:
+            needed = ("federation_cluster", "key_file", "aggregator_key_file")
+            missing = [name for name in needed if getattr(self, name) is None]
+            if missing:
+                raise ValueError(f"{', '.join(missing)} must be set, unless pinned_bundle is")
+        if self.mode == "group" and self.partitions is not None:
+            raise ValueError("partitions cannot be set in group mode; the group decides")
+        if isinstance(self.start, datetime) and self.start.tzinfo is None:
+            raise ValueError("start needs a zone, e.g. 2026-01-31T00:00:00Z")
+        return self

@@ -1,0 +1,159 @@
+"""What the trainer process is asked to do for a release, a candidate or a plan, and what its results mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from schemas import ModelUpdate, RoundCandidate, RoundPlan, Vote
+from services.edge_node.jobs import Arrays, Values, prefixed, unprefixed
+from services.edge_node.settings import EdgeSettings
+from services.runtime.codecs import pack
+from streamgauge.calibration.threshold import Threshold
+from streamgauge.detectors import Detector
+from streamgauge.features import FeatureSchema
+from streamgauge.judging import VotePolicy
+from streamgauge.layout import MOMENT_PARTS
+from streamgauge.scaler import SCALER
+from streamgauge.state import ModelState
+from streamgauge.stream.learning import Learner
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An update or vote: saved before it is sent, sent again unchanged after a restart."""
+
+    kind: str
+    round: int
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What calibrating a release gave: a threshold, or why the release is held back."""
+
+    threshold: Threshold | None
+    held: str | None
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job for the trainer and how to read its result."""
+
+    values: Values
+    arrays: Arrays
+    read: Callable[[Values, Arrays], Answer | Calibrated]
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Makes tasks from what the node has learned.
+
+    Attributes:
+        settings: of the node.
+        schema: of its profile.
+        detector: decides layout and hyper-parameters.
+        learner: rows, hold-out and moments.
+    """
+
+    settings: EdgeSettings
+    schema: FeatureSchema
+    detector: Detector
+    learner: Learner
+
+    def agreement(self, plan: RoundPlan) -> Answer:
+        """Round 0: the moments of the encoded columns, no training."""
+        moments = self.learner.moments
+        parts = dict(zip(MOMENT_PARTS, (moments.n, moments.sum, moments.sumsq), strict=True))
+        arrays = {f"{SCALER}.{part}": np.asarray(value, np.float64) for part, value in parts.items()}
+        header = self._update_header(plan, {"records": self.learner.records_learned})
+        return Answer("update", plan.round, pack(header, arrays))
+
+    def train(self, plan: RoundPlan, model: ModelState) -> Task:
+        """Train from the plan's base with the plan's effort."""
+        x, y = self.learner.training_rows()
+        effort = ("epochs", "batch_size", "learning_rate", "seconds_allowed", "seed")
+        values = self._values("train") | {name: getattr(plan, name) for name in effort}
+        arrays = self._scaler(model) | prefixed("base", model.weights) | {"x": x, "y": y}
+
+        def read(result: Values, delta: Arrays) -> Answer:
+            header = self._update_header(plan, result)
+            return Answer("update", plan.round, pack(header, unprefixed("delta", delta)))
+
+        return Task(values, arrays, read)
+
+    def judge(self, candidate: RoundCandidate, weights: Arrays, model: ModelState) -> Task:
+        """Score the candidate beside the release, and take the statistics under it."""
+        held_out = self.learner.holdout()
+        values = self._values("judge") | {"policy": asdict(VotePolicy()), "seed": candidate.round}
+        arrays = self._scaler(model) | self._release(model) | prefixed("candidate", weights)
+        arrays |= {"x": held_out.x, "half": held_out.half, "groups": self.schema.groups()}
+
+        def read(result: Values, taken: Arrays) -> Answer:
+            vote = Vote(
+                federation=self.settings.federation,
+                node=self.settings.node,
+                site=self.settings.site,
+                round=candidate.round,
+                candidate_sha256=candidate.weights.sha256,
+                **result,
+            )
+            return Answer("vote", candidate.round, pack(vote, unprefixed("statistics", taken)))
+
+        return Task(values, arrays, read)
+
+    def calibrate(self, model: ModelState) -> Task:
+        """Find the threshold of a release from the hold-out (and labelled rows, where they may be used)."""
+        held_out = self.learner.holdout()
+        names = sorted(set(held_out.entities))
+        index = {name: i for i, name in enumerate(names)}
+        x, y = self.learner.training_rows()
+        labelled = ~np.isnan(y)
+        alerts = self.settings.alerts
+        values = self._values("calibrate") | {
+            "entities": names,
+            "exposure_s": held_out.exposure_s,
+            "events_per_day": alerts.false_alarms_per_day,
+            "gap_s": alerts.gap_s,
+            "f_beta": alerts.f_beta,
+            "learn_labels": self.settings.learn_labels,
+        }
+        arrays = self._scaler(model) | self._release(model)
+        arrays |= {"x": held_out.x, "times": held_out.times}
+        arrays |= {"entities": np.array([index[name] for name in held_out.entities], np.int64)}
+        arrays |= {"labelled_x": x[labelled], "labelled_y": y[labelled]}
+
+        def read(result: Values, _: Arrays) -> Calibrated:
+            threshold = Threshold(**result["threshold"]) if result["threshold"] else None
+            return Calibrated(threshold, result["held"])
+
+        return Task(values, arrays, read)
+
+    def _values(self, kind: str) -> Values:
+        config = asdict(self.detector.config)
+        return {"kind": kind, "detector": self.detector.name, "width": self.detector.width, "config": config}
+
+    def _scaler(self, model: ModelState) -> Arrays:
+        scaler = model.scaler(self.schema)
+        return {"scaler_mean": scaler.mean, "scaler_scale": scaler.scale}
+
+    def _release(self, model: ModelState) -> Arrays:
+        return prefixed("release", model.weights) | prefixed("release_statistics", model.statistics)
+
+    def _update_header(self, plan: RoundPlan, result: Values) -> ModelUpdate:
+        return ModelUpdate(
+            federation=self.settings.federation,
+            node=self.settings.node,
+            site=self.settings.site,
+            round=plan.round,
+            kind=plan.kind,
+            base_release_seq=plan.base_release_seq,
+            schema_hash=self.schema.hash,
+            layout_hash=self.detector.layout.hash,
+            records=result["records"],
+            loss_before=result.get("loss_before"),
+            loss_after=result.get("loss_after"),
+            train_seconds=result.get("seconds"),
+        )
