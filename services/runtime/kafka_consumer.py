@@ -66,8 +66,15 @@ class KafkaLogConsumer:
         def assigned(partitions: frozenset[Partition]) -> None:
             self._started(on_assigned(partitions))
 
+        wanted = list(topics)
+        with broker_errors(self._cluster, "asking for topics"):
+            # The leader shares out what its metadata knows. If that comes later than the first join, kafka-python
+            # can miss it and stay without partitions.
+            missing = [topic for topic in wanted if not self._kafka.partitions_for_topic(topic)]
+        if missing:
+            raise TopicError(f"topic {', '.join(missing)} does not exist: create it")
         self._rebalance = Rebalance(self._kafka, assigned, on_revoked)
-        self._kafka.subscribe(topics=list(topics), listener=self._rebalance)
+        self._kafka.subscribe(topics=wanted, listener=self._rebalance)
 
     def _started(self, positions: Mapping[Partition, int]) -> None:
         for partition, offset in positions.items():
