@@ -95,6 +95,8 @@ class Replay:
         )
         self._order = interleave([shares[name] for name in sites])
         self._reported = (clock(), 0)
+        self._sent = dict.fromkeys(sites, 0)  # acknowledged
+        self._attacks = dict.fromkeys(sites, 0)
 
     def run(self, stop: threading.Event, out: TextIO, every_s: float = 1.0, **extra: int) -> None:
         """Send; write a line of JSON to `out` every second, with `extra` in it, and one at the end."""
@@ -116,7 +118,6 @@ class Replay:
     def _send(self, count: int) -> None:
         before, after = self._pacer.sent, self._pacer.sent + count
         batch: list[Outgoing] = []
-        attacks = {name: site.attacks for name, site in self._sites.items()}
         turns = self._order[np.arange(before, after) % len(self._order)]
         counts = dict(zip(self._sites, np.bincount(turns, minlength=len(self._sites)).tolist(), strict=True))
         for name, site in self._sites.items():
@@ -125,7 +126,8 @@ class Replay:
         self._pacer.sent = after
         for name, site in self._sites.items():
             self._metrics.records.labels(name).inc(counts[name])
-            self._metrics.attacks.labels(name).inc(site.attacks - attacks[name])
+            self._metrics.attacks.labels(name).inc(site.attacks - self._attacks[name])
+            self._sent[name], self._attacks[name] = site.sent, site.attacks
         self._metrics.behind.set(self._pacer.behind_s(self._clock()))
         self._metrics.event_time.set(self._event_time())
 
@@ -139,8 +141,8 @@ class Replay:
         largest = max(self._sites.values(), key=lambda site: site.sent)
         line = {
             "phase": phase or largest.phase,
-            "sent": {name: site.sent for name, site in self._sites.items()},
-            "attacks": {name: site.attacks for name, site in self._sites.items()},
+            "sent": self._sent,
+            "attacks": self._attacks,
             "rate": round((sent - before) / (now - since), 1) if now > since else 0.0,
             "event_time": datetime.fromtimestamp(self._event_time(), UTC).isoformat(timespec="milliseconds"),
             **extra,
