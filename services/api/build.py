@@ -17,13 +17,13 @@ from services.api.ingest import Ingest
 from services.api.metrics import ApiMetrics, Silence
 from services.api.settings import MIN_TOKEN_CHARACTERS, ApiSettings
 from services.api.store import Store
-from services.api.trust import EnrolledKeys, pinned
 from services.runtime.database import Database, open_database
 from services.runtime.errors import SettingsError
 from services.runtime.kafka import open_consumer
 from services.runtime.log import Consumer
 from services.runtime.settings import ClusterSettings
 from services.runtime.topics import Topics
+from services.runtime.trust import EnrolledKeys, pinned
 
 MIGRATIONS = "services.api:migrations"
 """Where Alembic finds the API's migrations, as package and directory."""

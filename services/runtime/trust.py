@@ -1,4 +1,4 @@
-"""Whose messages the API believes: the pinned aggregator's and those of enrolled nodes."""
+"""Whose messages a service believes: the pinned aggregator's and those of enrolled nodes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from services.runtime.signing import VerifyKey, load_verify_key, load_verify_key
 
 CHECK_INTERVAL_S = 1.0
 
-_log = get_logger("api.trust")
+_log = get_logger("runtime.trust")
 
 
 def pinned(name: str, key_file: Path | None) -> Callable[[], Mapping[str, VerifyKey] | None]:
