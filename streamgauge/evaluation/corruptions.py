@@ -47,9 +47,7 @@ def corrupt(
         ConfigurationError: no kind, an unknown one, or groups that do not fit the columns.
     """
     if not kinds or (unknown := sorted(set(kinds) - set(_KINDS))):
-        raise ConfigurationError(
-            f"corruptions {unknown if kinds else kinds} are not known; known: {', '.join(_KINDS)}"
-        )
+        raise ConfigurationError(f"unknown corruptions {unknown if kinds else 'none'}; known: {', '.join(_KINDS)}")
     if groups.shape != (x.shape[1],):
         raise ConfigurationError(f"{len(groups)} column groups do not fit {x.shape[1]} columns")
     if not x.size:

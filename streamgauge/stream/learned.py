@@ -62,6 +62,5 @@ class HoldOut:
     def part(self, half: bool) -> HoldOut:
         """One half of it."""
         keep = self.half == half
-        return HoldOut(
-            self.x[keep], self.times[keep], self.entities[keep], self.row_exposure_s[keep], self.half[keep]
-        )
+        names = [name for name, kept in zip(self.entities, keep.tolist(), strict=True) if kept]
+        return HoldOut(self.x[keep], self.times[keep], names, self.row_exposure_s[keep], self.half[keep])

@@ -190,6 +190,11 @@ class Learner:
         rows = self._holdout.rows()
         return HoldOut(rows["x"], rows["time"], list(rows["entity"]), rows["exposure_s"], rows["half"])
 
+    @property
+    def holdout_count(self) -> int:
+        """Number of held-out rows."""
+        return len(self._holdout)
+
     def _stores(self) -> dict[str, RowStore]:
         return {"reservoir": self._reservoir, "holdout": self._holdout, "labelled": self._labelled}
 
