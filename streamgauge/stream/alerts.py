@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import astuple, dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 ChangeState = Literal["opened", "grown", "closed"]
 CloseReason = Literal["gap", "max_records", "max_duration"]
@@ -12,8 +12,7 @@ Payload = dict[str, Any]
 """JSON-able facts about one record, kept with the alert."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """One abnormal record: position in the log, event time (seconds since 1970), score and raw score."""
 
     offset: int
@@ -138,9 +137,9 @@ class OpenAlert:
         return {
             "entity": self.entity,
             "count": self.count,
-            "first": astuple(self.first),
-            "last": astuple(self.last),
-            "worst": astuple(self.worst),
+            "first": tuple(self.first),
+            "last": tuple(self.last),
+            "worst": tuple(self.worst),
             "scores": list(self.scores),
             "continues": self.continues,
             "first_payload": self.first_payload,
