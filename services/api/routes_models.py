@@ -19,7 +19,7 @@ Version = Annotated[str, Path(min_length=1, max_length=200, pattern=r"^[^\x00-\x
 Found = Annotated[FederationQuestion, Query()]
 _SAFETENSORS = "application/vnd.safetensors"
 _MISSING: dict[int | str, dict[str, Any]] = {
-    404: {"model": Problem, "description": "Unknown version."},
+    404: {"model": Problem, "description": "Unknown version, or its weights are not kept here."},
     409: {"model": Problem, "description": "Several federations have this version: say which."},
 }
 
@@ -79,7 +79,6 @@ def get_model(request: Request, version: Version, question: Found) -> ModelInfo:
             "description": "The weights with the scaler's moments, as safetensors; the ETag is their SHA-256.",
             "content": {_SAFETENSORS: {"schema": {"type": "string", "format": "binary"}}},
         },
-        410: {"model": Problem, "description": "The version is known, its weights are not kept here."},
     },
 )
 def get_weights(request: Request, version: Version, question: Found) -> Response:
@@ -89,7 +88,7 @@ def get_weights(request: Request, version: Version, question: Found) -> Response
     digest = release.weights.sha256
     data = store.weights(release.federation, digest)
     if data is None:
-        raise HTTPException(410, f"the weights {digest} are not kept here (anymore); raise keep_artefacts")
+        raise HTTPException(404, f"the weights {digest} are not kept here (anymore); raise keep_artefacts")
     name = f"attachment; filename={digest[:16]}.safetensors"
     return Response(data, media_type=_SAFETENSORS, headers={"ETag": f'"{digest}"', "Content-Disposition": name})
 
