@@ -84,7 +84,7 @@ def score_rows(
 def take_statistics(
     detector: Detector, weights: Weights, x: NDArray[np.float32]
 ) -> dict[str, NDArray[np.float64]]:
-    """Moments about 0 of the items of phase `under_candidate` over rows x; those below `min_count` are left out."""
+    """Moments about 0 of the items of phase `under_candidate` over rows x; none below `min_count`."""
     import torch
 
     out: dict[str, NDArray[np.float64]] = {}

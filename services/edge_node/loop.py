@@ -67,7 +67,8 @@ class EdgeLoop:
         self.settings, self.schema = settings, schema
         self.consumer, self.producer = clients
         self.sources, self.node, self.guard = sources, node, guard
-        self.participation, self.link = federation or (None, None)
+        self.participation = federation[0] if federation else None
+        self.link = federation[1] if federation else None
         self.reporter, self.identity, self.reach = reporter, identity, reach
         now = time.monotonic()
         self._commit_due = Due(settings.commit_interval_s, now)

@@ -12,21 +12,25 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from services.runtime.log import LogRecord, Partition
 
 Records = Mapping[Partition, Sequence[LogRecord]]
-T = TypeVar("T")
 R = TypeVar("R")
 _PREFIX = 8
 CHANCES = 2
 """How often a record may have been alone in the marker at a crash before it is set aside."""
 
 
-def bisect(
-    work: Callable[[Sequence[T]], R], items: Sequence[T]
-) -> tuple[list[tuple[int, R]], list[tuple[int, str]]]:
+class Sliceable(Protocol):
+    """A list or an array of rows."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, part: slice, /) -> Any: ...
+
+
+def bisect(work: Callable[[Any], R], items: Sliceable) -> tuple[list[tuple[int, R]], list[tuple[int, str]]]:
     """Do `work` on as large parts as it takes without an exception.
 
     Args:
@@ -37,7 +41,7 @@ def bisect(
     """
     done: list[tuple[int, R]] = []
     failed: list[tuple[int, str]] = []
-    parts = [(0, len(items))] if items else []
+    parts = [(0, len(items))] if len(items) else []
     while parts:
         start, end = parts.pop()
         try:

@@ -27,7 +27,7 @@ _DTYPES = {
 
 
 def dump_tensors(value: object, arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """One safetensors file; `value` is stored as JSON in the only metadata entry, so equal inputs give equal bytes."""
+    """One safetensors file; `value` is stored as JSON in its only metadata entry. Equal inputs, equal bytes."""
     # np.save-like writers read memory as it lies: a non-contiguous array would be written wrongly.
     tensors = {name: np.asarray(array, order="C") for name, array in sorted(arrays.items())}
     data: bytes = save(tensors, metadata={_KEY: json.dumps(value, sort_keys=True)})

@@ -34,7 +34,7 @@ class AlertChange:
         count: abnormal records so far.
         first: the record that opened it; its position identifies the alert.
         last: the record latest in event time.
-        worst: the record with the highest score, the earliest of equals.
+        worst: the record with the highest score, the earliest of equals (within 1e-6).
         scores: the last scores, oldest first.
         continues: (offset, row) of the first record of the alert that this one continues, if that was cut.
         first_payload: what `payload` said about the first record.
@@ -53,6 +53,14 @@ class AlertChange:
     continues: tuple[int, int] | None
     first_payload: Payload
     worst_payload: Payload
+
+
+WORSE = 1 + 1e-6
+"""A record is worse than the worst so far by more than this factor.
+
+A record's score varies by some 1e-7 with the size of the batch it is scored in; without the margin, which of two
+equal records counts as the worst would vary too.
+"""
 
 
 class OpenAlert:
@@ -77,7 +85,7 @@ class OpenAlert:
         self.count = 1
         self.scores = [first.score]
         self.start = self.end = first.time
-        self.peak = first.score
+        self.peak = first.score * WORSE
         self.last_at = self.worst_at = -1
         self.growth: tuple[int, int, int, int] | None = None
         self.touched = False
@@ -91,7 +99,7 @@ class OpenAlert:
         self.count = count = self.count + 1
         self.scores.append(score)
         if score > self.peak:
-            self.peak, self.worst_at = score, i
+            self.peak, self.worst_at = score * WORSE, i
         if time >= self.end:
             self.end, self.last_at = time, i
         if not count & (count - 1):
@@ -159,5 +167,5 @@ class OpenAlert:
         alert.last, alert.worst = Hit(*state["last"]), Hit(*state["worst"])
         alert.worst_payload = state["worst_payload"]
         alert.count, alert.scores = state["count"], list(state["scores"])
-        alert.end, alert.peak = alert.last.time, alert.worst.score
+        alert.end, alert.peak = alert.last.time, alert.worst.score * WORSE
         return alert

@@ -1,0 +1,1 @@
+"""What several suites share: streams, bundles, and ways to run services in them."""

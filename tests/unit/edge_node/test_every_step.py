@@ -1,0 +1,95 @@
+"""A crash between any two steps of the loop changes nothing: the alerts equal those of one undisturbed run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from schemas import Alert
+from services.edge_node.build import Hooks
+from streamgauge.detectors import DETECTORS
+from tests.support.edge import (
+    MemoryClients,
+    alerts_of,
+    assert_same_alerts,
+    at_end,
+    edge_settings,
+    memory_broker,
+    run_until,
+)
+from tests.support.plant import messages, plant_profile, plant_records, trained_bundle, write_profile
+
+PARTITIONS = 2
+
+
+class Crash(BaseException):
+    """Ends the node as kill -9 does: nothing after it runs."""
+
+
+def crash_at(number: int) -> Callable[[str], None]:
+    left = number
+
+    def reach(step: str) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Crash(step)
+
+    return reach
+
+
+class Bench:
+    """One stream, one bundle, many runs."""
+
+    def __init__(self, detector: str, directory: Path) -> None:
+        self.directory = directory
+        self.profile = write_profile(directory)
+        self.bundle = directory / "bundle.safetensors"
+        trained_bundle(detector, plant_profile().schema).save(self.bundle)
+        self.detector = detector
+        self.runs = 0
+        broker = self._broker()
+        self.topic_id = broker.topics["records"].id
+        self.expected = self.run([], broker)
+
+    def _broker(self):  # type: ignore[no-untyped-def]
+        broker = memory_broker("records", PARTITIONS)
+        broker.producer().deliver(list(messages("records", plant_records(1500), PARTITIONS)))
+        return broker
+
+    def run(self, crashes: list[int], broker=None) -> dict[str, Alert]:  # type: ignore[no-untyped-def]
+        broker = broker or self._broker()
+        broker.topics["records"].id = getattr(self, "topic_id", broker.topics["records"].id)
+        self.runs += 1
+        settings = edge_settings(
+            self.directory / f"state-{self.runs}", self.profile, detector=self.detector, pinned_bundle=self.bundle
+        )
+        for number in crashes:
+            try:
+                run_until(settings, MemoryClients(broker), at_end, Hooks(crash_at(number)))
+            except Crash:
+                continue
+            break
+        run_until(settings, MemoryClients(broker), at_end)
+        return alerts_of(broker.records("streamgauge.alerts"))
+
+
+@pytest.fixture(scope="module", params=list(DETECTORS))
+def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench(request.param, tmp_path_factory.mktemp(request.param))
+
+
+def test_the_stream_has_alerts_of_every_kind(bench: Bench) -> None:
+    assert len(bench.expected) > 5
+    assert {alert.close_reason for alert in bench.expected.values()} >= {"gap", "max_records"}
+
+
+def test_a_crash_at_any_step_changes_no_alert(bench: Bench) -> None:
+    for number in range(1, 30):
+        assert_same_alerts(bench.expected, bench.run([number]))
+
+
+def test_many_crashes_change_no_alert(bench: Bench) -> None:
+    assert_same_alerts(bench.expected, bench.run([7, 3, 11, 5, 2, 9, 4]))
