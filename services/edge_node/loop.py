@@ -90,6 +90,8 @@ class EdgeLoop:
         self.reach("polled")
         for reset in polled.resets:
             self.sources.reset(reset)
+        if self.sources.unsaved:
+            self.save()
         for records in self.guard.split(polled.records):
             self.handle(records)
         if self.participation is not None:
@@ -162,6 +164,7 @@ class EdgeLoop:
         self.reach("contexts published")
         checkpoint(self).save(checkpoint_path(self.settings))
         self.reach("checkpointed")
+        self.sources.unsaved = False
         self.reporter.checkpointed(time.time())
 
 

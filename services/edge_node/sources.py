@@ -43,6 +43,11 @@ class Sources:
         self.contexts: dict[Partition, PartitionContext] = {}
         self.released: Callable[[Partition], None] = lambda _: None
         """Told of each partition that was revoked, after its context was written."""
+        self.unsaved = False
+        """Whether a partition was taken over whose context stands in no checkpoint yet.
+
+        Then the loop saves before it goes on: a commit without a checkpoint behind it would lose open alerts.
+        """
         self._settings = settings
         self._consumer = consumer
         self._contexts_consumer = contexts_consumer
@@ -77,6 +82,7 @@ class Sources:
         foreign = self._newest_contexts(partitions) if self._settings.mode == "group" else {}
         for partition in sorted(partitions - self.contexts.keys()):
             self.contexts[partition] = self._context(partition, foreign.get(partition))
+            self.unsaved = True
         return {partition: self.contexts[partition].next_offset for partition in partitions}
 
     def on_revoked(self, partitions: frozenset[Partition]) -> None:
@@ -96,6 +102,7 @@ class Sources:
         log.warning("log was replaced", partition=str(reset.partition), incarnation=incarnation)
         self.contexts[reset.partition] = self._fresh(incarnation, beginning)
         self._consumer.seek(reset.partition, beginning)
+        self.unsaved = True
 
     def advance(self, partition: Partition, next_offset: int) -> None:
         """Everything before `next_offset` was handled and acknowledged."""

@@ -30,10 +30,10 @@ def read(consumer: Consumer, count: int) -> tuple[list[LogRecord], list[LogReset
     return records, resets
 
 
-def until(done: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
+def until(done: Callable[[], bool], what: str, timeout_s: float = TIMEOUT_S) -> None:
+    deadline = time.monotonic() + timeout_s
     while not done():
-        assert time.monotonic() < deadline, f"not within {TIMEOUT_S} s: {what}"
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
 
 
 def values(records: list[LogRecord]) -> list[bytes | None]:
@@ -206,9 +206,13 @@ def test_a_topic_made_again_that_has_grown_past_is_read_from_its_first_record(
     read(consumer, 5)
     log_backend.recreate_topic(topic)
     log_backend.producer().deliver(numbered(topic, 30))
-    records, resets = read(consumer, 25)
-    assert records[0].offset == 0
+    # Nothing tells the client at once: it may first read on, but soon sees the other id and starts over.
+    resets: list[LogReset] = []
+    deadline = time.monotonic() + 6
+    while not resets and time.monotonic() < deadline:
+        resets += consumer.poll(0.2).resets
     assert [reset.partition for reset in resets] == [partition]
+    assert [record.offset for record in read(consumer, 30)[0]] == list(range(30))
 
 
 def test_a_topic_made_again_has_another_id(log_backend: LogBackend, request: pytest.FixtureRequest) -> None:
@@ -231,7 +235,7 @@ def test_commits_go_with_their_topic(log_backend: LogBackend, request: pytest.Fi
     assert consumer.commit({partition: Committed(3, "")})
     log_backend.recreate_topic(topic)
     fresh = log_backend.consumer(group)
-    until(lambda: fresh.committed(partition) is None, "the commit is gone")
+    until(lambda: fresh.committed(partition) is None, "the commit is gone", timeout_s=4)
 
 
 class Member:
@@ -254,7 +258,10 @@ class Member:
         self.owned -= partitions
 
 
-def test_two_members_share_and_the_last_takes_over(log_backend: LogBackend) -> None:
+def test_two_members_share_and_the_last_takes_over(
+    log_backend: LogBackend, request: pytest.FixtureRequest
+) -> None:
+    missing_in_embedded(request, log_backend, "refuses commits as soon as a rebalance has begun")
     topic, group = log_backend.create_topic(partitions=4), f"group-{uuid.uuid4().hex}"
     log_backend.producer().deliver([record for n in range(4) for record in numbered(topic, 3, partition=n)])
     first = Member(log_backend, group, topic)
@@ -291,10 +298,14 @@ def test_an_error_in_a_callback_reaches_the_caller_of_poll(log_backend: LogBacke
         raise LookupError("no context")
 
     consumer.subscribe([topic], fail, lambda _: None)
-    deadline = time.monotonic() + TIMEOUT_S
-    with pytest.raises(LookupError, match="no context"):
+
+    def poll_for_a_while() -> None:
+        deadline = time.monotonic() + TIMEOUT_S
         while time.monotonic() < deadline:
             consumer.poll(0.1)
+
+    with pytest.raises(LookupError, match="no context"):
+        poll_for_a_while()
 
 
 def test_several_threads_may_deliver(log_backend: LogBackend) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from schemas import Alert
 from services.edge_node.build import Hooks
+from services.runtime.memory import MemoryBroker
 from streamgauge.detectors import DETECTORS
 from tests.support.edge import (
     MemoryClients,
@@ -54,12 +55,12 @@ class Bench:
         self.topic_id = broker.topics["records"].id
         self.expected = self.run([], broker)
 
-    def _broker(self):  # type: ignore[no-untyped-def]
+    def _broker(self) -> MemoryBroker:
         broker = memory_broker("records", PARTITIONS)
         broker.producer().deliver(list(messages("records", plant_records(1500), PARTITIONS)))
         return broker
 
-    def run(self, crashes: list[int], broker=None) -> dict[str, Alert]:  # type: ignore[no-untyped-def]
+    def run(self, crashes: list[int], broker: MemoryBroker | None = None) -> dict[str, Alert]:
         broker = broker or self._broker()
         broker.topics["records"].id = getattr(self, "topic_id", broker.topics["records"].id)
         self.runs += 1

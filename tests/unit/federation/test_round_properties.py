@@ -14,7 +14,7 @@ from streamgauge.federation.rounds import advance
 
 PARTITIONS = 2
 NODES = ("a", "b", "c", "d")
-POLICY = RoundPolicy(2, 0.5, 20.0, 5.0, 10.0, 5.0, 2, PARTITIONS)
+POLICY = RoundPolicy(2, 0.5, 20.0, 5.0, 10.0, 5.0, 2, PARTITIONS, PARTITIONS)
 Entry = ev.UpdateArrived | ev.VoteArrived | ev.MarkArrived | ev.UpdateRefused
 
 

@@ -18,7 +18,8 @@ POLICY = RoundPolicy(
     update_timeout_s=10,
     vote_timeout_s=5,
     max_rejections=2,
-    partitions=2,
+    update_partitions=2,
+    vote_partitions=2,
 )
 AT = Position(0, 0)
 
