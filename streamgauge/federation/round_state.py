@@ -45,7 +45,7 @@ class RoundPolicy:
         update_timeout_s: from a plan to the marks on `updates`.
         vote_timeout_s: from a candidate to the marks on `votes`.
         max_rejections: so many vetoed candidates in a row halve the server's step.
-        partitions: partitions of `updates` and of `votes`.
+        update_partitions, vote_partitions: partitions of `updates` and of `votes`; each gets its mark.
     """
 
     min_nodes: int = 2
@@ -55,7 +55,8 @@ class RoundPolicy:
     update_timeout_s: float = 600.0
     vote_timeout_s: float = 300.0
     max_rejections: int = 3
-    partitions: int = 1
+    update_partitions: int = 1
+    vote_partitions: int = 1
 
 
 @dataclass(frozen=True, slots=True)

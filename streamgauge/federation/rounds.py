@@ -89,7 +89,8 @@ def _update(state: State, event: ev.UpdateArrived, policy: RoundPolicy, position
     current = state.round
     reason = _why_not(current, "updates", event.round, event.node, position)
     if reason or current is None:
-        return state, (ev.Refuse(event.node, reason or "wrong-round"),)
+        noted = _note(state, event.node, "late") if reason == "late" else state
+        return noted, (ev.Refuse(event.node, reason or "wrong-round"),)
     if event.node in current.accepted:
         return state, (ev.Refuse(event.node, "duplicate"),)
     refused = {node: why for node, why in current.refused.items() if node != event.node}
@@ -102,10 +103,15 @@ def _refused(state: State, event: ev.UpdateRefused) -> Step:
     current = state.round
     if current is None or event.round != current.number or current.phase != "updates":
         return state, ()
-    if event.node not in current.sites or event.node in current.accepted:
-        return state, ()
-    refused = {**current.refused, event.node: event.reason}
-    return replace(state, round=replace(current, refused=refused)), ()
+    return _note(state, event.node, event.reason), ()
+
+
+def _note(state: State, node: str, reason: str) -> State:
+    """Remember why a participant's update does not count; it is told when the round closes."""
+    current = state.round
+    if current is None or node not in current.sites or node in current.accepted:
+        return state
+    return replace(state, round=replace(current, refused={**current.refused, node: reason}))
 
 
 def _mark(state: State, event: ev.MarkArrived, policy: RoundPolicy, position: Position | None) -> Step:
@@ -123,7 +129,8 @@ def _mark(state: State, event: ev.MarkArrived, policy: RoundPolicy, position: Po
 
 
 def _all_marked(current: Round, policy: RoundPolicy) -> bool:
-    return all(partition in current.marks for partition in range(policy.partitions))
+    partitions = policy.update_partitions if current.phase == "updates" else policy.vote_partitions
+    return all(partition in current.marks for partition in range(partitions))
 
 
 def _close_updates(state: State, current: Round, policy: RoundPolicy) -> Step:

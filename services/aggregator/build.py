@@ -1,0 +1,105 @@
+"""Puts an aggregator together from its settings and a log; what `main` and the tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from services.aggregator.coordinator import Coordinator
+from services.aggregator.fences import Fences
+from services.aggregator.intake import Intake, Keys, Limits
+from services.aggregator.loop import Aggregator
+from services.aggregator.messages import Messages
+from services.aggregator.metrics import AggregatorMetrics
+from services.aggregator.node_table import NodeTable
+from services.aggregator.outbox import Outbox
+from services.aggregator.settings import AggregatorSettings
+from services.aggregator.store import Store, Stored
+from services.runtime.database import Database
+from services.runtime.envelope import Sealer
+from services.runtime.errors import SettingsError, TopicError
+from services.runtime.log import Consumer, Partition, Producer
+from services.runtime.positions import ReadPosition, resume
+from services.runtime.signing import SigningKey, VerifyKey, load_signing_key
+from services.runtime.topics import Topics
+from services.runtime.trust import EnrolledKeys
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+def build_aggregator(
+    settings: AggregatorSettings,
+    database: Database,
+    consumer: Consumer,
+    producer: Producer,
+    metrics: AggregatorMetrics,
+    clock: Callable[[], float],
+) -> Aggregator:
+    """An aggregator that goes on where the database says.
+
+    Args:
+        settings: all of them.
+        database: opened with `MIGRATIONS`.
+        consumer: will be assigned the topics it reads.
+        producer: of the same cluster.
+        metrics: counts.
+        clock: seconds since the epoch.
+    Raises:
+        SettingsError: a key cannot be used.
+        TopicError: a topic is missing.
+    """
+    topics = Topics(settings.topic_prefix)
+    key = load_signing_key(settings.signing_key_file)
+    store = Store(settings.federation)
+    with database.write() as connection:
+        incarnation = store.begin_process(connection, int(clock() * 1000))
+        stored = store.load(connection)
+    positions = _positions(consumer, topics, stored)
+    policy = settings.round_policy(_count(positions, topics.updates), _count(positions, topics.votes))
+    nodes = NodeTable(stored.nodes, settings.detector, settings.node_timeout_s)
+    coordinator = Coordinator(settings, topics, store, nodes, metrics, stored.state, policy)
+    fences = Fences(stored.fences)
+    limits = Limits(settings.merge_policy, settings.max_records_per_update, settings.max_message_bytes)
+    intake = Intake(settings.federation, settings.name, _trusted(settings, key), limits)
+    consumer.assign({partition: at.next_offset for partition, at in positions.items()})
+    return Aggregator(
+        topics=topics,
+        consumer=consumer,
+        positions=positions,
+        database=database,
+        store=store,
+        messages=Messages(topics, intake, fences, nodes, coordinator),
+        fences=fences,
+        nodes=nodes,
+        coordinator=coordinator,
+        outbox=Outbox(database, store, producer, Sealer(settings.name, incarnation, key), metrics),
+        metrics=metrics,
+        clock=clock,
+    )
+
+
+def _positions(consumer: Consumer, topics: Topics, stored: Stored) -> dict[Partition, ReadPosition]:
+    partitions: list[Partition] = []
+    for topic in (topics.nodes, topics.updates, topics.votes):
+        found = consumer.partitions(topic)
+        if not found:
+            raise TopicError(f"topic {topic} does not exist: `streamgauge doctor` says how to create it")
+        partitions += sorted(found)
+    return resume(consumer, partitions, stored.positions)
+
+
+def _count(positions: Mapping[Partition, ReadPosition], topic: str) -> int:
+    return sum(partition.topic == topic for partition in positions)
+
+
+def _trusted(settings: AggregatorSettings, key: SigningKey) -> Keys:
+    """The enrolled nodes' keys and the own one, under which marks are read again."""
+    enrolled = EnrolledKeys(settings.nodes_keys_dir)
+
+    def keys() -> Mapping[str, VerifyKey]:
+        found = enrolled()
+        if found is None:
+            raise SettingsError("nodes_keys_dir is not set: enrol nodes with `streamgauge keys enrol`")
+        return {**found, settings.name: key.verify_key}
+
+    return keys

@@ -1,0 +1,3 @@
+from services.runtime.database import run_migrations
+
+run_migrations()

@@ -1,0 +1,98 @@
+"""Settings of the aggregator: environment variables ``STREAMGAUGE_AGGREGATOR_*``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from services.runtime.settings import ClusterSettings, ServiceSettings
+from services.runtime.topics import LARGE_MESSAGE_BYTES
+from streamgauge.detectors.base import DETECTORS
+from streamgauge.federation.merging import MergePolicy
+from streamgauge.federation.round_state import RoundPolicy
+from streamgauge.federation.rules_base import RULES
+
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$"
+
+
+class AggregatorSettings(ServiceSettings):
+    """All settings of the aggregator."""
+
+    model_config = SettingsConfigDict(env_prefix="STREAMGAUGE_AGGREGATOR_")
+
+    federation_cluster: ClusterSettings = Field(description="The shared cluster.")
+    name: str = Field(default="aggregator", pattern=_NAME, description="Under which nodes pinned its key.")
+    signing_key_file: Path = Field(description="Its private key, from `streamgauge keys create`.")
+    nodes_keys_dir: Path = Field(description="Directory with the enrolled nodes' public keys.")
+    database_url: str | None = Field(
+        default=None, description="Default: sqlite file aggregator.sqlite in state_dir."
+    )
+    replication_factor: int = Field(default=1, ge=1, le=32_767, description="Of topics that it creates.")
+    update_partitions: int = Field(default=4, ge=1, le=1000, description="Of `updates` and `votes` when created.")
+
+    detector: str = Field(default="autoencoder", pattern=_NAME)
+    detector_config: dict[str, Any] = Field(default_factory=dict)
+    rule: str = Field(default="fedavg", pattern=_NAME)
+    rule_config: dict[str, Any] = Field(default_factory=dict)
+    epochs: int = Field(default=1, ge=1, le=10_000)
+    batch_size: int = Field(default=128, ge=1, le=1_000_000)
+    learning_rate: float = Field(default=1e-3, gt=0, le=10)
+    seed: int = Field(default=0, ge=0, le=2**63 - 1)
+
+    min_nodes: int = Field(default=2, ge=1, le=10_000, description="Participants needed to open a round.")
+    quorum: float = Field(default=0.5, gt=0, le=1, description="Share of them needed at the deadline.")
+    node_timeout_s: float = Field(default=60.0, gt=0, description="Silent for longer is not alive.")
+    round_interval_s: float = Field(default=3600.0, ge=0, description="From one training round to the next.")
+    retry_interval_s: float = Field(default=60.0, gt=0, description="Between tries of an agreement, or of marks.")
+    update_timeout_s: float = Field(default=600.0, gt=0)
+    vote_timeout_s: float = Field(default=300.0, gt=0)
+    max_rejections: int = Field(default=3, ge=1, description="Vetoed candidates in a row that halve the step.")
+
+    max_records_per_update: int = Field(default=1_000_000_000, ge=1, description="More is not believed.")
+    count_cap: float = Field(default=10.0, ge=1, description="A site counts at most so many times the median.")
+    norm_bound: float = Field(default=50.0, gt=0, description="Longer updates are shortened, 10 x is refused.")
+    value_limit: float = Field(default=1e9, gt=0, description="Largest |value - centre| believed of moments.")
+    robust_statistics: bool = Field(default=False, description="Merge moments by medians over the nodes.")
+    keep_models: int = Field(default=20, ge=1, le=10_000, description="Releases whose artefacts are kept.")
+    max_message_bytes: int = Field(default=LARGE_MESSAGE_BYTES, ge=1024, le=1 << 30)
+
+    @model_validator(mode="after")
+    def _known_names(self) -> Self:
+        RULES[self.rule](np.zeros((1, 1)), np.ones(1), self.rule_config)
+        DETECTORS[self.detector](1, self.detector_config)
+        return self
+
+    @property
+    def url(self) -> str:
+        """The database's URL."""
+        return self.database_url or f"sqlite:///{self.state_dir / 'aggregator.sqlite'}"
+
+    @property
+    def merge_policy(self) -> MergePolicy:
+        """How contributions are weighed."""
+        return MergePolicy(
+            rule=self.rule,
+            rule_config=self.rule_config,
+            count_cap=self.count_cap,
+            norm_bound=self.norm_bound,
+            robust=self.robust_statistics,
+            value_limit=self.value_limit,
+        )
+
+    def round_policy(self, update_partitions: int, vote_partitions: int) -> RoundPolicy:
+        """When rounds open and close, for the topics' real numbers of partitions."""
+        return RoundPolicy(
+            min_nodes=self.min_nodes,
+            quorum=self.quorum,
+            round_interval_s=self.round_interval_s,
+            retry_interval_s=self.retry_interval_s,
+            update_timeout_s=self.update_timeout_s,
+            vote_timeout_s=self.vote_timeout_s,
+            max_rejections=self.max_rejections,
+            update_partitions=update_partitions,
+            vote_partitions=vote_partitions,
+        )

@@ -1,0 +1,89 @@
+"""The aggregator's tables: the round machine's state, what was derived from the log, what is still to be sent."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from services.runtime.database import offsets_table
+
+METADATA = sa.MetaData()
+_NAME = sa.String(200)
+_HASH = sa.String(64)
+
+CONSUMED = offsets_table(METADATA)
+"""How far each topic was read; changes in the same transaction as what was derived."""
+
+MACHINE = sa.Table(
+    "machine",
+    METADATA,
+    sa.Column("federation", _NAME, primary_key=True),
+    sa.Column("incarnation", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+)
+"""One row a federation: the state of the round machine, and the incarnation of the last process."""
+
+NODES = sa.Table(
+    "nodes",
+    METADATA,
+    sa.Column("federation", _NAME, primary_key=True),
+    sa.Column("node", _NAME, primary_key=True),
+    sa.Column("incarnation", sa.BigInteger, nullable=False),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+    sa.Column("seen_at", sa.Double, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+)
+"""One row a node: its newest status, and when it was read, seconds since the epoch."""
+
+FENCES = sa.Table(
+    "fences",
+    METADATA,
+    sa.Column("federation", _NAME, primary_key=True),
+    sa.Column("topic", sa.String(300), primary_key=True),
+    sa.Column("node", _NAME, primary_key=True),
+    sa.Column("incarnation", sa.BigInteger, nullable=False),
+)
+"""Newest incarnation of each node on `updates` and `votes`, as of the saved offset of that topic."""
+
+LAYOUTS = sa.Table(
+    "layouts",
+    METADATA,
+    sa.Column("federation", _NAME, primary_key=True),
+    sa.Column("layout_hash", _HASH, primary_key=True),
+    sa.Column("body", sa.Text, nullable=False),
+)
+"""Layouts of all lineages that a round was opened for."""
+
+RELEASES = sa.Table(
+    "releases",
+    METADATA,
+    sa.Column("federation", _NAME, primary_key=True),
+    sa.Column("release_seq", sa.BigInteger, primary_key=True),
+    sa.Column("weights_sha256", _HASH, nullable=False),
+    sa.Column("statistics_sha256", _HASH),
+    sa.Column("created_at", sa.Double, nullable=False),
+)
+"""Every release and its artefacts."""
+
+ARTEFACTS = sa.Table(
+    "artefacts",
+    METADATA,
+    sa.Column("federation", _NAME, primary_key=True),
+    sa.Column("sha256", _HASH, primary_key=True),
+    sa.Column("log_offset", sa.BigInteger),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+"""Artefacts of the newest releases and of the open candidate; `log_offset` is known once it was sent."""
+
+OUTBOX = sa.Table(
+    "outbox",
+    METADATA,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("federation", _NAME, nullable=False),
+    sa.Column("topic", sa.String(300), nullable=False),
+    sa.Column("log_partition", sa.Integer),
+    sa.Column("key", sa.String(500), nullable=False),
+    sa.Column("type", sa.String(100), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""Messages decided on and not yet acknowledged, in order. A body may refer to artefacts by their SHA-256 alone."""

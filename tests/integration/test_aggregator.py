@@ -1,0 +1,185 @@
+"""The aggregator on an in-memory log and SQLite: whole rounds with scripted nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from schemas import RoundCandidate, RoundPlan
+from services.aggregator.tables import ARTEFACTS
+from services.runtime.log import Partition
+from streamgauge.layout import Item, Layout, initial_weights
+from tests.integration.aggregator_world import LAYOUT, SCHEMA, TOPICS, World
+
+NAMES = ("a/1", "b/1", "c/1")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path, NAMES)
+    yield world
+    world.close()
+
+
+def test_round_0_then_training_rounds_are_released(world: World) -> None:
+    world.until(lambda: len(world.releases) == 3)
+    first, second, third = world.releases
+    assert [r.release_seq for r in world.releases] == [1, 2, 3]
+    assert first.statistics is None
+    assert (first.version, second.version) == ("1.1", "1.2")
+    assert first.participants == NAMES
+    assert second.metrics["auc_candidate"] == pytest.approx(0.9)
+    _, agreed = world.artefact(first.weights.offset, first.weights.sha256)
+    np.testing.assert_array_equal(agreed["w"], initial_weights(LAYOUT, world.settings.seed)["w"])
+    np.testing.assert_allclose(agreed["scaler.n"], 300)
+    header, weights = world.artefact(second.weights.offset, second.weights.sha256)
+    assert (header.content, header.schema_hash) == ("weights", SCHEMA)
+    deltas = [node.arrays(node.plans[second.round])["w"].astype(np.float64) for node in world.nodes]
+    np.testing.assert_allclose(weights["w"], agreed["w"] + np.mean(deltas, axis=0), rtol=1e-6)
+    np.testing.assert_array_equal(weights["scaler.sum"], agreed["scaler.sum"])
+    assert second.statistics is not None
+    _, statistics = world.artefact(second.statistics.offset, second.statistics.sha256)
+    np.testing.assert_allclose(statistics["error.n"], 150)
+    assert third.previous_release_seq == 2
+    assert [closed.outcome for closed in world.closed] == ["released"] * 3
+    plans = world.said(RoundPlan, TOPICS.rounds)
+    assert plans[1].base_sha256 == first.weights.sha256
+    assert world.refusals() == {}
+
+
+def test_training_rounds_keep_their_interval(world: World) -> None:
+    world.until(lambda: len(world.releases) == 4)
+    opened = [p.opened_at for p in world.said(RoundPlan, TOPICS.rounds) if p.kind == "training"]
+    gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(opened)]
+    assert min(gaps) >= world.settings.round_interval_s
+
+
+def test_a_silent_node_costs_a_deadline_not_the_round(world: World) -> None:
+    world.until(lambda: len(world.releases) == 1)
+    world.nodes[2].answers = False
+    world.nodes[2].votes = False
+    world.until(lambda: len(world.releases) == 2, seconds=15)
+    closed = world.closed[-1]
+    assert set(closed.accepted) == {"a/1", "b/1"}
+    assert closed.votes == {"a": True, "b": True}
+
+
+def test_too_few_updates_abandon_and_the_next_round_opens(world: World) -> None:
+    world.until(lambda: len(world.releases) == 1)
+    for node in world.nodes[1:]:
+        node.answers = False
+    world.until(lambda: len(world.closed) == 2, seconds=15)
+    assert world.closed[-1].outcome == "abandoned"
+    assert world.closed[-1].reason == "1 of 3 updates on time; 2 are needed"
+    for node in world.nodes:
+        node.answers = True
+    world.until(lambda: len(world.releases) == 2)
+
+
+def test_late_updates_are_refused_and_told(world: World) -> None:
+    world.until(lambda: len(world.releases) == 1)
+    late = world.nodes[2]
+    late.answers = late.votes = False
+    world.until(lambda: bool(late.candidates), seconds=15)
+    late.send_update(late.plans[1])
+    world.turn()
+    late.send_vote(late.candidates[1])
+    world.until(lambda: len(world.releases) == 2 and 1 in late.closed)
+    assert world.refusals() == {"late": 1}
+    assert late.closed[1].refused["c/1"].startswith("late")
+
+
+def test_a_vetoed_candidate_is_not_released_and_the_step_is_halved(world: World) -> None:
+    world.until(lambda: len(world.releases) == 1)
+    for node in world.nodes:
+        node.approve = False
+    world.until(lambda: len(world.closed) == 4)
+    assert [closed.outcome for closed in world.closed[1:]] == ["rejected"] * 3
+    assert world.closed[-1].votes == {"a": False, "b": False, "c": False}
+    assert len(world.releases) == 1
+    for node in world.nodes:
+        node.approve = True
+    world.until(lambda: len(world.releases) == 2)
+    release = world.releases[-1]
+    _, base = world.artefact(world.releases[0].weights.offset, world.releases[0].weights.sha256)
+    _, weights = world.artefact(release.weights.offset, release.weights.sha256)
+    deltas = [node.arrays(node.plans[release.round])["w"].astype(np.float64) for node in world.nodes]
+    np.testing.assert_allclose(weights["w"], base["w"] + 0.5 * np.mean(deltas, axis=0), rtol=1e-5)
+
+
+def test_another_layout_of_the_majority_is_a_new_lineage(world: World) -> None:
+    world.until(lambda: len(world.releases) == 2)
+    wider = Layout((*LAYOUT.items, Item("v", (2,), "mean", "weights")))
+    for node in world.nodes:
+        node.layout = wider
+    world.until(lambda: len(world.releases) == 3, seconds=15)
+    release = world.releases[-1]
+    assert (release.lineage, release.version, release.layout_hash) == (2, "2.3", wider.hash)
+    assert release.statistics is None
+    assert world.said(RoundPlan, TOPICS.rounds)[-1].kind == "agreement"
+
+
+def test_nodes_with_another_detector_or_an_older_release_take_no_part(tmp_path: Path) -> None:
+    world = World(tmp_path, NAMES, min_nodes=2)
+    world.nodes[2].detector = "mlp"
+    world.until(lambda: len(world.releases) == 2)
+    assert world.releases[0].participants == ("a/1", "b/1")
+    world.close()
+
+
+def test_the_topic_of_updates_deleted_and_made_again_holds_nobody_up(world: World) -> None:
+    world.until(lambda: len(world.releases) == 1)
+    for node in world.nodes:
+        node.answers = False
+    world.until(lambda: bool(world.nodes[0].plans.get(1)))
+    world.broker.delete_topic(TOPICS.updates)
+    world.broker.create_topic(TOPICS.updates, 2, 1 << 24)
+    world.turn()
+    world.start()
+    for node in world.nodes:
+        node.answers = True
+        node.send_update(node.plans[1])
+    world.until(lambda: len(world.releases) == 2)
+
+
+def test_only_the_newest_models_are_kept(tmp_path: Path) -> None:
+    world = World(tmp_path, NAMES, keep_models=2)
+    world.until(lambda: len(world.releases) == 4)
+    needed = {ref.sha256 for r in world.releases[-2:] for ref in (r.weights, r.statistics) if ref is not None}
+    tombs = {r.key.decode() for r in world.broker.records(TOPICS.models) if r.value is None and r.key is not None}
+    gone = {ref.sha256 for r in world.releases[:2] for ref in (r.weights, r.statistics) if ref is not None}
+    assert tombs == {f"plant/{name}" for name in gone}
+    with world.database.read() as connection:
+        assert set(connection.scalars(ARTEFACTS.select().with_only_columns(ARTEFACTS.c.sha256))) == needed
+    world.close()
+
+
+def test_a_restart_in_mid_round_collects_the_same(world: World) -> None:
+    world.until(lambda: len(world.releases) == 1)
+    world.nodes[2].answers = False
+    world.until(lambda: 1 in world.nodes[2].plans)
+    world.turn()
+    world.start()
+    assert world.metrics.messages.labels(TOPICS.updates)._value.get() == 5
+    world.nodes[2].votes = False
+    world.nodes[2].send_update(world.nodes[2].plans[1])
+    world.until(lambda: bool(world.nodes[2].candidates))
+    candidate = world.said(RoundCandidate, TOPICS.rounds)[-1]
+    assert set(candidate.accepted) == set(NAMES)
+    world.turn()
+    world.start()
+    world.nodes[2].send_vote(candidate)
+    world.until(lambda: len(world.releases) == 2)
+    assert world.closed[-1].votes == {"a": True, "b": True, "c": True}
+
+
+def test_marks_stand_in_every_partition(world: World) -> None:
+    for node in world.nodes:
+        node.answers = False
+    world.until(lambda: len(world.closed) == 1, seconds=15)
+    consumer = world.broker.consumer()
+    assert [consumer.end(Partition(TOPICS.updates, number)) for number in (0, 1)] == [1, 1]
