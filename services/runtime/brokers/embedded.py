@@ -11,8 +11,9 @@ import os
 from importlib import util
 from pathlib import Path
 
-from services.runtime.brokers.process import Child, free_port, wait_until_ready
+from services.runtime.brokers.process import free_port, wait_until_ready
 from services.runtime.errors import BrokerError
+from services.runtime.processes import Child
 
 _START_TIMEOUT_S = 20.0
 _STOP_TIMEOUT_S = 10.0

@@ -16,8 +16,9 @@ from functools import cache
 from pathlib import Path
 
 from services.runtime.atomic import write_atomic
-from services.runtime.brokers.process import Child, free_port, wait_until_ready
+from services.runtime.brokers.process import free_port, wait_until_ready
 from services.runtime.errors import BrokerError
+from services.runtime.processes import Child
 
 VERSION = "4.3.1"
 _JAVA_AT_LEAST = 17

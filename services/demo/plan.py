@@ -1,0 +1,174 @@
+"""Which processes the demo runs, with which settings. Event time runs faster than life, so minutes pass in seconds."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from services.keys import create_key, enrol_key
+from services.runtime.brokers.process import free_port
+
+SITES = {"site-a": 50, "site-b": 30, "site-c": 20}
+"""Unequal shares of the data, in percent."""
+AGGREGATOR = "aggregator"
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What a user can choose.
+
+    Attributes:
+        detector: name in the registry.
+        learn_labels: send labels along and let the nodes learn from them.
+        rate: records a second over all sites.
+        speed: seconds of event time a second.
+        warm_up_s: seconds of wall time that hold normal records only.
+        api_port: 0 takes a free one.
+    """
+
+    detector: str = "autoencoder"
+    learn_labels: bool = False
+    rate: int = 900
+    speed: float = 200.0
+    normal_s: float = 18.0
+    api_port: int = 8000
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of the demo: its module and its environment."""
+
+    name: str
+    module: str
+    environment: dict[str, str]
+    metrics_port: int
+
+    @property
+    def command(self) -> list[str]:
+        """How it is started."""
+        return [sys.executable, "-m", self.module]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All processes in the order in which they start, and the ports they listen on."""
+
+    processes: tuple[Process, ...]
+    api_port: int
+    topics: dict[str, str] = field(default_factory=dict)
+
+
+def make_plan(options: DemoOptions, bootstrap: str, directory: Path) -> Plan:
+    """Create keys and settle ports and settings of all processes."""
+    keys = directory / "keys"
+    enrolled = keys / "nodes"
+    _, aggregator_public = create_key(keys, AGGREGATOR)
+    common = {"LOG_LEVEL": "warning", "FEDERATION": "demo"}
+    topics = {site: f"{site}.records" for site in SITES}
+    nodes = [_node(options, bootstrap, directory, site, aggregator_public, common) for site in SITES]
+    for site in SITES:
+        enrol_key(create_key(keys, f"{site}/1")[1], enrolled)
+    api_port = options.api_port or free_port()
+    processes = (
+        _replay(options, bootstrap, common),
+        _aggregator(options, bootstrap, directory, common),
+        *nodes,
+        _api(bootstrap, directory, api_port, common),
+    )
+    return Plan(processes, api_port, topics)
+
+
+def _process(name: str, module: str, prefix: str, settings: dict[str, object]) -> Process:
+    port = free_port()
+    settings = {**settings, "METRICS_PORT": port}
+    environment = {
+        f"STREAMGAUGE_{prefix}_{key}": value if isinstance(value, str) else json.dumps(value)
+        for key, value in settings.items()
+    }
+    return Process(name, module, environment, port)
+
+
+def _replay(options: DemoOptions, bootstrap: str, common: dict[str, str]) -> Process:
+    settings: dict[str, object] = {
+        **common,
+        "RECORDS__BOOTSTRAP_SERVERS": bootstrap,
+        "SITES": SITES,
+        "RATE": options.rate,
+        "SPEED": options.speed,
+        "SEND_LABELS": options.learn_labels,
+        "NORMAL_RECORDS": int(options.normal_s * options.rate),
+        "BURST_RECORDS": 4 * options.rate,
+        "PAUSE_RECORDS": 2 * options.rate,
+        "ATTACK_SHARE": 0.05,
+        "TOPIC_CONFIG": {"retention.bytes": str(256 << 20), "message.timestamp.after.max.ms": str((1 << 63) - 1)},
+    }
+    return _process("replay", "services.replay.main", "REPLAY", settings)
+
+
+def _aggregator(options: DemoOptions, bootstrap: str, directory: Path, common: dict[str, str]) -> Process:
+    settings: dict[str, object] = {
+        **common,
+        "FEDERATION_CLUSTER__BOOTSTRAP_SERVERS": bootstrap,
+        "STATE_DIR": str(directory / AGGREGATOR),
+        "SIGNING_KEY_FILE": str(directory / "keys" / f"{AGGREGATOR}.key"),
+        "NODES_KEYS_DIR": str(directory / "keys" / "nodes"),
+        "DETECTOR": options.detector,
+        "MIN_NODES": len(SITES),
+        "EPOCHS": 8,
+        "LEARNING_RATE": 0.002,
+        "ROUND_INTERVAL_S": 10,
+        "RETRY_INTERVAL_S": 2,
+        "UPDATE_TIMEOUT_S": 30,
+        "VOTE_TIMEOUT_S": 20,
+        "NODE_TIMEOUT_S": 15,
+    }
+    return _process(AGGREGATOR, "services.aggregator.main", "AGGREGATOR", settings)
+
+
+def _node(
+    options: DemoOptions,
+    bootstrap: str,
+    directory: Path,
+    site: str,
+    aggregator_public: Path,
+    common: dict[str, str],
+) -> Process:
+    settings: dict[str, object] = {
+        **common,
+        "NODE": f"{site}/1",
+        "RECORDS__BOOTSTRAP_SERVERS": bootstrap,
+        "FEDERATION_CLUSTER__BOOTSTRAP_SERVERS": bootstrap,
+        "TOPICS": [f"{site}.records"],
+        "PROFILE": "nsl-kdd",
+        "STATE_DIR": str(directory / site),
+        "KEY_FILE": str(directory / "keys" / f"{site}__1.key"),
+        "AGGREGATOR_KEY_FILE": str(aggregator_public),
+        "DETECTOR": options.detector,
+        "LEARN_LABELS": options.learn_labels,
+        "STATUS_INTERVAL_S": 0.5,
+        "CHECKPOINT_INTERVAL_S": 10,
+        "ALERTS": {"false_alarms_per_day": 20, "gap_s": 60},
+        "LEARNING": {
+            "warm_up_s": 5 * options.speed,
+            "quarantine_s": 1.5 * options.speed,
+            "bucket_s": 60,
+            "min_records": 300,
+            "min_holdout": 100,
+        },
+    }
+    return _process(site, "services.edge_node.main", "EDGE", settings)
+
+
+def _api(bootstrap: str, directory: Path, port: int, common: dict[str, str]) -> Process:
+    settings: dict[str, object] = {
+        **common,
+        "RECORDS": [{"bootstrap_servers": bootstrap}],
+        "FEDERATION_CLUSTER__BOOTSTRAP_SERVERS": bootstrap,
+        "STATE_DIR": str(directory / "api"),
+        "PORT": port,
+        "AGGREGATOR_KEY_FILE": str(directory / "keys" / f"{AGGREGATOR}.pub"),
+        "NODES_KEYS_DIR": str(directory / "keys" / "nodes"),
+    }
+    return _process("api", "services.api.main", "API", settings)
