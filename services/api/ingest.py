@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ from services.api.rows import Row
 from services.api.tables import CONSUMED
 from services.runtime.database import Database, load_offsets, save_offsets
 from services.runtime.errors import BrokerError, EnvelopeError, TopicError
-from services.runtime.log import Consumer, LogRecord, LogReset, Partition
+from services.runtime.log import Consumer, LogRecord, LogReset, Partition, Polled
 from services.runtime.logging import get_logger
 from services.runtime.positions import ReadPosition, after_reset, resume
 
@@ -62,6 +63,7 @@ class Ingest:
         self._targets: dict[Partition, int] = {}
         self._missing: tuple[str, ...] = tuple(sorted(handlers))
         self._look_again_at = 0.0
+        self._refusals: Counter[tuple[str, str]] = Counter()
 
     def waiting_for(self) -> list[str]:
         """What must still happen before the ingest has caught up once, in plain words; empty afterwards."""
@@ -87,7 +89,7 @@ class Ingest:
             self._look_for_topics()
         if self._connected is None:
             return 0
-        polled = self._connected.poll(timeout_s)
+        polled = self._poll(self._connected, timeout_s)
         changed: dict[Partition, ReadPosition] = {}
         if polled.records or polled.resets:
             with self._database.write() as connection:
@@ -97,6 +99,15 @@ class Ingest:
         self._positions.update(changed)
         self._measure(self._connected)
         return sum(map(len, polled.records.values()))
+
+    def _poll(self, consumer: Consumer, timeout_s: float) -> Polled:
+        try:
+            return consumer.poll(timeout_s)
+        except BrokerError as error:
+            self._unreachable = str(error)
+            self._look_again_at = time.monotonic() + LOOK_FOR_TOPICS_S
+            _log.warning("cannot read", why=str(error))
+            return Polled()
 
     def _look_for_topics(self) -> None:
         try:
@@ -167,15 +178,20 @@ class Ingest:
             try:
                 row = self._handlers[topic].read(record, now_us)
             except EnvelopeError as error:
-                self._metrics.refused.labels(topic, error.reason).inc()
-                _log.warning(
-                    "record refused", topic=topic, partition=record.partition, offset=record.offset, why=str(error)
-                )
+                self._refuse(record, error)
                 continue
             if row is not None:
                 rows.append(row)
         self._metrics.ingested.labels(topic).inc(len(rows))
         return rows
+
+    def _refuse(self, record: LogRecord, error: EnvelopeError) -> None:
+        self._metrics.refused.labels(record.topic, error.reason).inc()
+        self._refusals[record.topic, error.reason] += 1
+        times = self._refusals[record.topic, error.reason]
+        if times & (times - 1) == 0:  # the 1st, 2nd, 4th, ...: a flood of them must not fill the log
+            position = f"{record.topic}:{record.partition}@{record.offset}"
+            _log.warning("record refused", position=position, times=times, why=str(error))
 
     def _measure(self, consumer: Consumer) -> None:
         for partition, end in list(self._targets.items()):

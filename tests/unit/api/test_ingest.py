@@ -16,7 +16,7 @@ from services.api.tables import ALERTS, ARTEFACTS, NODES, RELEASES, ROUNDS
 from services.runtime.database import Database
 from services.runtime.envelope import Sealer
 from services.runtime.errors import BrokerError
-from services.runtime.log import Consumer, Outgoing
+from services.runtime.log import Consumer, Outgoing, Polled
 from services.runtime.memory import MemoryBroker
 from services.runtime.signing import SigningKey
 from services.runtime.trust import EnrolledKeys
@@ -275,4 +275,24 @@ def test_waits_for_broker_and_topics(store: Database, monkeypatch: pytest.Monkey
     send(broker, kit.sealed(kit.alert(1)))
     reader.step(0.0)
     kit.catch_up(reader)
+    assert len(alerts_in(store)) == 1
+
+
+def test_an_outage_in_mid_work_is_waited_out(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.api.ingest.LOOK_FOR_TOPICS_S", 0.0)
+    broker = kit.broker()
+    consumer = broker.consumer()
+    reader = Ingest("memory", lambda: consumer, store, kit.handlers(), ApiMetrics())
+    kit.catch_up(reader)
+    send(broker, kit.sealed(kit.alert(1)))
+    poll = consumer.poll
+    outage = [BrokerError("gone"), BrokerError("still gone")]
+
+    def failing(timeout_s: float) -> Polled:
+        if outage:
+            raise outage.pop()
+        return poll(timeout_s)
+
+    monkeypatch.setattr(consumer, "poll", failing)
+    assert [reader.step(0.0) for _ in range(3)] == [0, 0, 1]
     assert len(alerts_in(store)) == 1
