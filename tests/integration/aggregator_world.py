@@ -123,6 +123,7 @@ class Node:
     key: SigningKey
     incarnation: int = 1
     records: int = 100
+    claimed: int | None = None
     layout: Layout = LAYOUT
     detector: str = "autoencoder"
     answers: bool = True
@@ -217,7 +218,7 @@ class Node:
             "base_release_seq": plan.base_release_seq,
             "schema_hash": plan.schema_hash,
             "layout_hash": plan.layout_hash,
-            "records": self.records,
+            "records": self.claimed or self.records,
         }
         return ModelUpdate.model_validate({**fields, **changes})
 

@@ -1,0 +1,56 @@
+"""Settings: every wrong one is named with its value and what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.aggregator.settings import AggregatorSettings
+from services.runtime.errors import SettingsError
+from services.runtime.settings import load_settings
+
+PREFIX = "STREAMGAUGE_AGGREGATOR_"
+NEEDED = {
+    "FEDERATION_CLUSTER__BOOTSTRAP_SERVERS": "127.0.0.1:9092",
+    "SIGNING_KEY_FILE": "keys/aggregator.key",
+    "NODES_KEYS_DIR": "keys/nodes",
+    "STATE_DIR": "state",
+}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name, value in NEEDED.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    return monkeypatch
+
+
+def test_the_defaults_are_for_production(environment: pytest.MonkeyPatch) -> None:
+    settings = load_settings(AggregatorSettings)
+    assert settings.round_interval_s == 3600
+    assert settings.url == f"sqlite:///{Path('state/aggregator.sqlite')}"
+    policy = settings.round_policy(4, 2)
+    assert (policy.update_partitions, policy.vote_partitions, policy.min_nodes) == (4, 2, 2)
+    assert settings.merge_policy.norm_bound == settings.norm_bound
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "match"),
+    [
+        ("QUORUM", "1.5", r"QUORUM=1.5: .*less than or equal to 1"),
+        ("RULE", "krumm", r"unknown federation rule 'krumm'; known: fedavg"),
+        ("RULE_CONFIG", '{"x": 1}', r"rule 'fedavg' has no setting x"),
+        ("DETECTOR", "no-such", r"unknown detector 'no-such'; known: autoencoder"),
+        ("DETECTOR_CONFIG", '{"x": 1}', r"has no setting x"),
+        ("MIN_NODES", "0", r"MIN_NODES=0"),
+        ("ROUND_INTERVALS", "5", r"ROUND_INTERVALS: no such setting; did you mean .*ROUND_INTERVAL_S"),
+    ],
+)
+def test_wrong_settings_fail_in_one_line(
+    environment: pytest.MonkeyPatch, name: str, value: str, match: str
+) -> None:
+    environment.setenv(PREFIX + name, value)
+    with pytest.raises(SettingsError, match=match) as caught:
+        load_settings(AggregatorSettings)
+    assert len(str(caught.value).splitlines()) == 1
