@@ -8,17 +8,20 @@ already under way while a poll is worked on.
 
 from __future__ import annotations
 
+import socket
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from kafka.errors import KafkaError
+from kafka.errors import KafkaConnectionError, KafkaError
+from kafka.net.compat import KafkaNetClient
 
 from services.runtime.errors import BrokerError
 from services.runtime.settings import ClusterSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from services.runtime.kafka_admin import Admin
     from services.runtime.kafka_consumer import KafkaLogConsumer
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 _METADATA_MAX_AGE_MS = 30_000
+# Short: what tells a consumer that a topic was made again may be nothing but the id in the metadata.
+_CONSUMER_METADATA_MAX_AGE_MS = 2000
 
 
 def client_options(cluster: ClusterSettings, client_id: str) -> dict[str, Any]:
@@ -59,6 +64,7 @@ def consumer_options(cluster: ClusterSettings, client_id: str, group_id: str | N
         "auto_offset_reset": "none",
         "allow_auto_create_topics": False,
         "isolation_level": "read_committed",
+        "metadata_max_age_ms": _CONSUMER_METADATA_MAX_AGE_MS,
         "max_poll_records": 500,
         "max_partition_fetch_bytes": 4 * MIB,
         "session_timeout_ms": int(cluster.session_timeout_s * 1000),
@@ -84,6 +90,46 @@ def producer_options(cluster: ClusterSettings, client_id: str) -> dict[str, Any]
         "bootstrap_timeout_ms": 5000,
         "metrics_enabled": False,
     }
+
+
+def connect(make: Callable[..., Any], options: dict[str, Any]) -> Any:
+    """Make a client of kafka-python, or leave nothing of it behind.
+
+    A constructor that cannot reach a broker leaves an I/O thread and sockets behind, which would add up while an
+    outage is retried; so first a port must be open, and what failed later is closed here.
+
+    Raises:
+        KafkaError: no broker answered within `bootstrap_timeout_ms`.
+    """
+    _wait_for_port(options["bootstrap_servers"], options["bootstrap_timeout_ms"] / 1000)
+    made: list[Any] = []
+
+    def make_network(**configs: Any) -> Any:
+        made.append(KafkaNetClient(**configs))
+        return made[-1]
+
+    try:
+        return make(**options, kafka_client=make_network)
+    except BaseException:
+        for network in made:
+            network.close()
+        raise
+
+
+def _wait_for_port(servers: list[str], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    failure: OSError | None = None
+    while time.monotonic() < deadline:
+        for server in servers:
+            host, _, port = server.rpartition(":")
+            try:
+                socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s).close()
+            except OSError as error:
+                failure = error
+            else:
+                return
+        time.sleep(0.1)
+    raise KafkaConnectionError(str(failure))
 
 
 @contextmanager

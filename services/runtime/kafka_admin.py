@@ -15,7 +15,7 @@ from kafka.errors import (
 )
 
 from services.runtime.errors import TopicError
-from services.runtime.kafka import broker_errors, client_options
+from services.runtime.kafka import broker_errors, client_options, connect
 from services.runtime.settings import ClusterSettings
 from services.runtime.topics import TopicSpec, TopicState
 
@@ -28,7 +28,7 @@ class Admin:
     def __init__(self, cluster: ClusterSettings, client_id: str) -> None:
         self._cluster = cluster
         with broker_errors(cluster, "connecting"):
-            self._client = KafkaAdminClient(**client_options(cluster, client_id))
+            self._client = connect(KafkaAdminClient, client_options(cluster, client_id))
 
     def __enter__(self) -> Admin:
         return self

@@ -27,7 +27,7 @@ from kafka.errors import (
 )
 
 from services.runtime.errors import TopicError
-from services.runtime.kafka import broker_errors, consumer_options, open_admin
+from services.runtime.kafka import broker_errors, connect, consumer_options, open_admin
 from services.runtime.kafka_admin import plain_id
 from services.runtime.kafka_rebalance import Rebalance
 from services.runtime.log import Committed, LogReset, Partition, Polled
@@ -51,7 +51,7 @@ class KafkaLogConsumer:
         self._rebalance: Rebalance | None = None
         self._never = threading.Event()
         with broker_errors(cluster, "connecting"):
-            self._kafka = KafkaConsumer(**consumer_options(cluster, client_id, group_id))
+            self._kafka = connect(KafkaConsumer, consumer_options(cluster, client_id, group_id))
 
     def assign(self, positions: Mapping[Partition, int]) -> None:  # noqa: D102 - see log.Consumer
         self._kafka.assign([TopicPartition(*partition) for partition in positions])

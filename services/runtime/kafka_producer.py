@@ -18,7 +18,7 @@ from kafka import KafkaProducer
 from kafka.errors import AuthorizationError, InvalidTopicError, KafkaError, MessageSizeTooLargeError
 
 from services.runtime.errors import BrokerError, MessageTooLargeError, StoppedError, TopicError
-from services.runtime.kafka import broker_errors, open_admin, producer_options
+from services.runtime.kafka import broker_errors, connect, open_admin, producer_options
 from services.runtime.log import Outgoing, Partition, Sent
 from services.runtime.settings import ClusterSettings
 
@@ -110,7 +110,7 @@ class KafkaLogProducer:
 
     def _connected(self) -> Any:
         if self._kafka is None:
-            self._kafka = KafkaProducer(**producer_options(self._cluster, self._client_id))
+            self._kafka = connect(KafkaProducer, producer_options(self._cluster, self._client_id))
         return self._kafka
 
     def _discard(self) -> None:
