@@ -1,14 +1,15 @@
-"""Which processes the demo runs, with which settings. Event time runs faster than life, so minutes pass in seconds."""
+"""Which processes the demo runs, with which settings. Event time runs faster than life: minutes pass in seconds."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.keys import create_key, enrol_key
 from services.runtime.brokers.process import free_port
+from services.runtime.signing import create_key
 
 SITES = {"site-a": 50, "site-b": 30, "site-c": 20}
 """Unequal shares of the data, in percent."""
@@ -24,7 +25,7 @@ class DemoOptions:
         learn_labels: send labels along and let the nodes learn from them.
         rate: records a second over all sites.
         speed: seconds of event time a second.
-        warm_up_s: seconds of wall time that hold normal records only.
+        normal_s: seconds that hold normal records only: warm-up and agreement.
         api_port: 0 takes a free one.
     """
 
@@ -68,8 +69,10 @@ def make_plan(options: DemoOptions, bootstrap: str, directory: Path) -> Plan:
     common = {"LOG_LEVEL": "warning", "FEDERATION": "demo"}
     topics = {site: f"{site}.records" for site in SITES}
     nodes = [_node(options, bootstrap, directory, site, aggregator_public, common) for site in SITES]
+    enrolled.mkdir()
     for site in SITES:
-        enrol_key(create_key(keys, f"{site}/1")[1], enrolled)
+        _, public = create_key(keys, f"{site}/1")
+        shutil.copy(public, enrolled)
     api_port = options.api_port or free_port()
     processes = (
         _replay(options, bootstrap, common),

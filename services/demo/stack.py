@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from services.demo.plan import Plan, Process
-from services.runtime.brokers.process import Child
+from services.runtime.processes import Child
 
 PROJECT = Path(__file__).resolve().parents[2]
 STOP_TIMEOUT_S = 10.0

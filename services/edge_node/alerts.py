@@ -20,17 +20,18 @@ from streamgauge.stream.alerts import AlertChange, Hit
 
 
 class ExplanationBudget:
-    """At most `per_s` explanations a second of wall time, one second's worth at once."""
+    """At most `per_s` explanations a second of wall time; one second's worth at once, at least one unless it is 0."""
 
     def __init__(self, per_s: float) -> None:
         self._per_s = per_s
-        self._left = per_s
+        self._most = max(per_s, 1.0) if per_s > 0 else 0.0
+        self._left = self._most
         self._last: float | None = None
 
     def take(self, wanted: int, now: float) -> int:
         """How many of `wanted` may be explained at monotonic time `now`, in seconds."""
         if self._last is not None:
-            self._left = min(self._per_s, self._left + (now - self._last) * self._per_s)
+            self._left = min(self._most, self._left + (now - self._last) * self._per_s)
         self._last = now
         granted = min(wanted, int(self._left))
         self._left -= granted
@@ -69,13 +70,14 @@ class AlertWriter:
         """Alert messages sent without explanation because of the cap."""
 
     def write(
-        self, changes: Sequence[tuple[Partition, str, AlertChange]], scorer: Scorer, now: float
+        self, changes: Sequence[tuple[Partition, str, AlertChange]], scorer: Scorer | None, now: float
     ) -> list[Outgoing]:
         """Messages for changes, in their order.
 
         Args:
             changes: partition, its topic's incarnation, change.
-            scorer: explains the worst record of each, worst first, within the budget.
+            scorer: explains the worst record of each, worst first, within the budget; None explains nothing (a
+                node that took a partition over may close its alerts before it has a model).
             now: monotonic time in seconds, for the budget.
         """
         features = self._explain([change for _, _, change in changes], scorer, now)
@@ -83,12 +85,12 @@ class AlertWriter:
         return [self._sealer.seal(alert, self._topic, _key(alert.entity)) for alert in alerts]
 
     def _explain(
-        self, changes: Sequence[AlertChange], scorer: Scorer, now: float
+        self, changes: Sequence[AlertChange], scorer: Scorer | None, now: float
     ) -> dict[int, tuple[AlertFeature, ...]]:
         order = sorted(range(len(changes)), key=lambda i: -changes[i].worst.score)
-        chosen = order[: self._budget.take(len(changes), now)]
+        chosen = order[: self._budget.take(len(changes), now)] if scorer else []
         self.unexplained += len(changes) - len(chosen)
-        if not chosen:
+        if scorer is None or not chosen:
             return {}
         payloads = [changes[i].worst_payload for i in chosen]
         shares = scorer.explain(self._rows(payloads))

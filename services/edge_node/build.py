@@ -24,6 +24,7 @@ from services.edge_node.scorer import Scorer
 from services.edge_node.settings import EdgeSettings
 from services.edge_node.sources import Sources
 from services.edge_node.tasks import Workshop
+from services.edge_node.trainer import TrainerProcess
 from services.edge_node.trainer_client import TrainerClient
 from services.runtime.envelope import Sealer
 from services.runtime.errors import SettingsError
@@ -66,6 +67,7 @@ class EdgeNode:
         stop: ends the link's thread and the producers' repeats.
         metrics: of this process.
         hooks: for tests.
+        trainer: a trainer process that was forked before; None: one is started for the first job.
 
     Raises:
         ConfigurationError, StateError, SettingsError: what is wrong with profile, detector, state or keys.
@@ -78,6 +80,7 @@ class EdgeNode:
         stop: threading.Event,
         metrics: EdgeMetrics,
         hooks: Hooks | None = None,
+        trainer: TrainerProcess | None = None,
     ) -> None:
         self._settings, self._clients, self._stop = settings, clients, stop
         self._hooks = hooks or Hooks()
@@ -92,7 +95,7 @@ class EdgeNode:
         self._guard = PoisonGuard(settings.state_dir / "in-progress")
         self._consumer = clients.consumer(settings.records, f"{settings.node}-records", _group_id(settings))
         self._producer = clients.producer(settings.records, f"{settings.node}-alerts", stop)
-        self._trainer: TrainerClient | None = None
+        self._trainer = TrainerClient(settings.state_dir / "trainer", trainer)
         self._link: FederationLink | None = None
         learner = self._learner(saved, schema)
         node = self._node(saved, learner)
@@ -120,9 +123,8 @@ class EdgeNode:
 
     def close(self) -> None:
         """End trainer and link and free all clients; `stop` must be set."""
-        if self._trainer is not None:
-            self._trainer.close()
-        if self._link is not None and self._link.is_alive():
+        self._trainer.close()
+        if self._link is not None and self._link.ident is not None:  # started, even if it has failed since
             self._link.close()
         self._consumer.close()
         self._producer.close()
@@ -164,7 +166,6 @@ class EdgeNode:
     ) -> tuple[Participation, FederationLink]:
         settings = self._settings
         assert settings.aggregator_key_file is not None
-        self._trainer = TrainerClient(settings.state_dir / "trainer")
         calibrated = saved.bundle.info.release_seq if saved.bundle and saved.bundle.info.threshold else None
         workshop = Workshop(settings, schema, detector, learner)
         participation = Participation(workshop, self._trainer, saved.answers, calibrated)

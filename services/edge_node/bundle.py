@@ -96,7 +96,7 @@ class Bundle:
         try:
             info, arrays = load_tensors(path.read_bytes())
             bundle = cls.from_parts(info, arrays)
-        except (OSError, KeyError, TypeError) as error:
+        except (OSError, KeyError, TypeError, AttributeError, StateError) as error:
             raise StateError(f"bundle {path} cannot be read: {error}") from error
         if not all(np.isfinite(array).all() for array in bundle.to_arrays().values()):
             raise StateError(f"bundle {path} has values that are not finite")

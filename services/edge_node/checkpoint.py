@@ -21,6 +21,7 @@ from streamgauge.errors import StateError
 
 FORMAT = 1
 """Rises when the file's form changes; another one is refused."""
+_REMEDY = "restore it from a backup, or remove it to learn afresh"
 
 
 @dataclass
@@ -83,10 +84,11 @@ class Checkpoint:
         """
         if not path.exists():
             return cls(identity)
-        values, arrays = load_tensors(path.read_bytes())
-        if values["format"] != FORMAT:
+        values, arrays = _read(path)
+        if values.get("format") != FORMAT:
             raise StateError(
-                f"{path} has format {values['format']}, this build reads {FORMAT}; use its own version"
+                f"{path} has format {values.get('format')}, this build reads {FORMAT}: use the version that wrote "
+                "it, or choose another state_dir"
             )
         if values["identity"] != identity:
             changed = ", ".join(
@@ -95,7 +97,10 @@ class Checkpoint:
                 if values["identity"].get(name) != value
             )
             raise StateError(f"{path} belongs to another setup: {changed}; choose another state_dir or remove it")
-        return cls._from_parts(identity, values, arrays)
+        try:
+            return cls._from_parts(identity, values, arrays)
+        except (KeyError, TypeError, ValueError) as error:
+            raise StateError(f"{path} is damaged ({error!r}); {_REMEDY}") from error
 
     @classmethod
     def _from_parts(
@@ -117,6 +122,16 @@ class Checkpoint:
             answers=answers,
             learner=(values["learner"], unprefixed("learner", arrays)) if values["learner"] else None,
         )
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    try:
+        values, arrays = load_tensors(path.read_bytes())
+    except (OSError, StateError) as error:
+        raise StateError(f"{path} cannot be read ({error}); {_REMEDY}") from error
+    if not isinstance(values, dict) or not isinstance(values.get("identity"), dict):
+        raise StateError(f"{path} is not a checkpoint; {_REMEDY}")
+    return values, arrays
 
 
 def _plain_counts(counts: Counts) -> dict[str, Any]:

@@ -90,6 +90,7 @@ class EdgeLoop:
         self.reach("polled")
         for reset in polled.resets:
             self.sources.reset(reset)
+            self.guard.forget(reset.partition)
         if self.sources.unsaved:
             self.save()
         for records in self.guard.split(polled.records):

@@ -8,6 +8,7 @@ import threading
 from services.edge_node.build import EdgeNode, Hooks
 from services.edge_node.metrics import EdgeMetrics
 from services.edge_node.settings import EdgeSettings
+from services.edge_node.trainer import fork_trainer
 from services.runtime.http import serve_status
 from services.runtime.kafka import open_consumer, open_producer
 from services.runtime.lifecycle import run_service, stop_event
@@ -33,9 +34,11 @@ def serve(hooks: Hooks | None = None) -> None:
     """Run until told to stop."""
     settings = load_settings(EdgeSettings)
     setup_logging(settings.log_format, settings.log_level, service="edge-node", node=settings.node)
+    # Before any thread, client or tensor exists.
+    trainer = None if settings.pinned_bundle else fork_trainer()
     stop = stop_event()
     ensure_topics(settings.records, Topics(settings.topic_prefix).records_specs(), settings.replication_factor)
-    edge = EdgeNode(settings, KafkaClients(), stop, EdgeMetrics(), hooks)
+    edge = EdgeNode(settings, KafkaClients(), stop, EdgeMetrics(), hooks, trainer)
     status = serve_status(
         settings.metrics_host, settings.metrics_port, ready=lambda: bool(edge.loop.sources.contexts)
     )

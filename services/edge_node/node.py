@@ -108,7 +108,7 @@ class Node:
                         changes += new
                         out += crashed
             self._learn(partition, context)
-        if changes and self.scorer is not None:
+        if changes:
             out += self._writer.write(changes, self.scorer, now)
             self.counts.alerts += sum(change.state == "opened" for _, _, change in changes)
         return out

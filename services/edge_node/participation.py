@@ -79,6 +79,11 @@ class Participation:
         """Enough records to train on and enough held out to judge, and the newest release is in force."""
         return self.ready_for_agreement and self.can_judge and not self._uncalibrated
 
+    @property
+    def _release_seq(self) -> int:
+        """The newest release, 0 before the first."""
+        return self.released.release.release_seq if self.released else 0
+
     def take(self, fact: Fact) -> Outcome:
         """A message of the aggregator; what is answered at once comes back, the rest follows from `tick`."""
         message = fact.message
@@ -128,7 +133,7 @@ class Participation:
         return self._said("vote", candidate.round)
 
     def _take_release(self, release: Release, fact: Fact) -> Outcome:
-        if self.released and release.release_seq <= self.released.release.release_seq:
+        if release.release_seq <= self._release_seq:
             return self._ignored("old-release", release)
         assert fact.weights is not None
         try:
@@ -165,7 +170,7 @@ class Participation:
             return None
         if self._uncalibrated:
             if self.can_judge:
-                self._begin(self._workshop.calibrate(model))
+                self._begin(self._workshop.calibrate(self._release_seq, model))
         elif (
             self._candidate and self._fits(self._candidate[0]) and not self._said("vote", self._candidate[0].round)
         ):
@@ -176,7 +181,7 @@ class Participation:
 
     def _fits(self, message: RoundPlan | RoundCandidate) -> bool:
         """Whether its base is the release this node has; else the release is still on its way."""
-        return self.released is not None and message.base_release_seq == self.released.release.release_seq
+        return self.released is not None and message.base_release_seq == self._release_seq
 
     def _begin(self, task: Task) -> None:
         self._trainer.submit(task.values, task.arrays)
@@ -198,10 +203,11 @@ class Participation:
 
     def _calibrated(self, outcome: Calibrated) -> Bundle | None:
         """The new bundle; or the old one is kept, because the release failed the node's own test."""
-        assert self.released is not None
+        if outcome.release_seq != self._release_seq:
+            return None  # a newer release came meanwhile: the threshold is not for its scores
         self._uncalibrated = False
         if outcome.threshold is None:
-            self.held = self.released.release.release_seq
+            self.held = outcome.release_seq
             log.error("release held back", release_seq=self.held, reason=outcome.held)
             return None
         self.held = None

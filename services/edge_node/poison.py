@@ -64,9 +64,7 @@ class PoisonGuard:
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        data = os.pread(self._descriptor, 1 << 24, 0)
-        length = int.from_bytes(data[:_PREFIX], "big")
-        marker = json.loads(data[_PREFIX : _PREFIX + length]) if length else {}
+        marker = _read_marker(os.pread(self._descriptor, 1 << 24, 0))
         self._suspects: dict[str, list[int]] = marker.get("suspects", {})
         self._attempts: dict[str, int] = marker.get("attempts", {})
 
@@ -102,14 +100,27 @@ class PoisonGuard:
         alone = _key(batches[0][0]) if self._suspects and len(batches) == len(batches[0]) == 1 else None
         if alone:
             self._attempts[alone] = self._attempts.get(alone, 0) + 1
-        spans = {str(p): [batch[0].offset, batch[-1].offset] for p, batch in records.items()}
-        self._write({**spans, **self._suspects})
+        self._write(self._with_spans(records))
         try:
             yield
         finally:
             if alone:
                 del self._attempts[alone]
             self._write(self._suspects)
+
+    def _with_spans(self, records: Records) -> dict[str, list[int]]:
+        """The suspects, widened by what is being handled: after a step back it may be another record's turn."""
+        spans = dict(self._suspects)
+        for partition, batch in records.items():
+            first, last = batch[0].offset, batch[-1].offset
+            low, high = spans.get(str(partition), (first, last))
+            spans[str(partition)] = [min(low, first), max(high, last)]
+        return spans
+
+    def forget(self, partition: Partition) -> None:
+        """The partition's log was replaced: what is known of the old one's offsets means nothing in the new one."""
+        self._suspects.pop(str(partition), None)
+        self._attempts = {k: n for k, n in self._attempts.items() if not k.startswith(f"{partition}:")}
 
     def _write(self, suspects: Mapping[str, Sequence[int]]) -> None:
         # One small write, no fsync: the marker is for crashes of this process, which leave the page cache whole.
@@ -120,6 +131,16 @@ class PoisonGuard:
     def close(self) -> None:
         """Close the file; the marker stays as it is."""
         os.close(self._descriptor)
+
+
+def _read_marker(data: bytes) -> dict[str, Any]:
+    """What the last process left; nothing if the file is empty or was cut off by a crash of the whole machine."""
+    length = int.from_bytes(data[:_PREFIX], "big")
+    try:
+        marker = json.loads(data[_PREFIX : _PREFIX + length])
+    except ValueError:
+        return {}
+    return marker if isinstance(marker, dict) else {}
 
 
 def _key(record: LogRecord) -> str:

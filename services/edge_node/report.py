@@ -150,7 +150,8 @@ class Reporter:
         metrics.learning_left.set(node.learning_left_s())
         if participation is not None and loop.link is not None:
             metrics.held.set(participation.held or 0)
-            for reason, n in (participation.ignored + loop.link.ignored).items():
+            # Copied at one go: the link's thread may add a reason at any time.
+            for reason, n in (participation.ignored + Counter(dict(loop.link.ignored))).items():
                 self._add(f"ignored {reason}", n, metrics.ignored.labels(reason).inc)
 
     def _add(self, name: str, total: int, increase: Callable[[float], None]) -> None:

@@ -6,10 +6,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import SettingsConfigDict
 
 from services.runtime.settings import ClusterSettings, ServiceSettings
+from streamgauge.detectors import DETECTORS
+from streamgauge.errors import ConfigurationError
 from streamgauge.stream.grouping import GroupingPolicy
 from streamgauge.stream.learning import LearningPolicy
 
@@ -115,8 +125,27 @@ class EdgeSettings(ServiceSettings):
         """The part of the node's name before the slash; votes count per site."""
         return self.node.partition("/")[0]
 
+    @field_validator("start", mode="wrap")
+    @classmethod
+    def _one_line(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            raise ValueError("use earliest, latest or a time with its zone, e.g. 2026-01-31T00:00:00Z") from None
+
+    @field_validator("detector")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in DETECTORS:
+            raise ValueError(f"use one of {', '.join(DETECTORS)}")
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        try:
+            DETECTORS[self.detector](1, self.detector_config)
+        except ConfigurationError as error:
+            raise ValueError(f"detector_config: {error}") from None
         if self.pinned_bundle is None:
             needed = ("federation_cluster", "key_file", "aggregator_key_file")
             missing = [name for name in needed if getattr(self, name) is None]

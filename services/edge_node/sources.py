@@ -16,8 +16,11 @@ from streamgauge.errors import StateError
 from streamgauge.stream.context import PartitionContext
 
 log = get_logger("edge.sources")
-FIRST_LIFE = "first"
-"""Incarnation of a topic on a broker without topic ids, until a reset is seen."""
+
+
+def first_life(topic: str) -> str:
+    """Incarnation of a topic on a broker without topic ids, until a reset is seen; names the topic as an id does."""
+    return f"first-{topic}"
 
 
 class Sources:
@@ -70,12 +73,17 @@ class Sources:
         if self._settings.mode == "group":
             self._consumer.subscribe(self._settings.topics, self.on_assigned, self.on_revoked)
             return
-        wanted = frozenset().union(*known.values())
-        if self._settings.partitions is not None:
-            wanted = frozenset(p for p in wanted if p.partition in self._settings.partitions)
-        if not wanted:
-            raise TopicError(f"partitions={self._settings.partitions} names none of {sorted(map(str, wanted))}")
-        self._consumer.assign(self.on_assigned(wanted))
+        self._consumer.assign(self.on_assigned(self._chosen(frozenset().union(*known.values()))))
+
+    def _chosen(self, known: frozenset[Partition]) -> frozenset[Partition]:
+        """The partitions that the settings name, or all."""
+        numbers = self._settings.partitions
+        if numbers is None:
+            return known
+        wanted = {Partition(topic, number) for topic in self._settings.topics for number in numbers}
+        if absent := ", ".join(map(str, sorted(wanted - known))):
+            raise TopicError(f"partitions={list(numbers)}: there is no {absent}; correct `partitions` or `topics`")
+        return frozenset(wanted)
 
     def on_assigned(self, partitions: frozenset[Partition]) -> dict[Partition, int]:
         """Take over partitions; returns the offsets to start at."""
@@ -96,12 +104,14 @@ class Sources:
             self.released(partition)
 
     def reset(self, reset: LogReset) -> None:
-        """A topic was deleted and made again: its old context means nothing, reading starts at the beginning."""
+        """A topic was deleted and made again: its old context means nothing.
+
+        The consumer stands at the new log's beginning already; what it has polled since is of the new log.
+        """
         incarnation = reset.topic_id or str(uuid4())
         beginning = self._consumer.beginning(reset.partition)
         log.warning("log was replaced", partition=str(reset.partition), incarnation=incarnation)
         self.contexts[reset.partition] = self._fresh(incarnation, beginning)
-        self._consumer.seek(reset.partition, beginning)
         self.unsaved = True
 
     def advance(self, partition: Partition, next_offset: int) -> None:
@@ -150,8 +160,7 @@ class Sources:
                 return own
             log.warning("topic was replaced; reading starts at its beginning", partition=str(partition))
             return self._fresh(topic_id or str(uuid4()), self._consumer.beginning(partition))
-        incarnation = topic_id or FIRST_LIFE
-        return self._fresh(incarnation, self._start(partition, topic_id))
+        return self._fresh(*self._start(partition, topic_id))
 
     def _same_life(self, partition: Partition, incarnation: str, offset: int, topic_id: str | None) -> bool:
         if topic_id is not None and incarnation != topic_id:
@@ -161,14 +170,20 @@ class Sources:
     def _fresh(self, incarnation: str, offset: int) -> PartitionContext:
         return PartitionContext.fresh(incarnation, offset, self._settings.alerts.policy())
 
-    def _start(self, partition: Partition, topic_id: str | None) -> int:
-        """Where to start without a context: the commit, if it is of this life of the topic, else the setting."""
-        committed = self._consumer.committed(partition)
-        if committed is not None:
-            incarnation = committed.metadata or FIRST_LIFE
-            if self._same_life(partition, incarnation, committed.offset, topic_id):
-                return committed.offset
-            return self._consumer.beginning(partition)
+    def _start(self, partition: Partition, topic_id: str | None) -> tuple[str, int]:
+        """Incarnation and offset without a context: the commit if it is of this life of the topic, else the setting.
+
+        A commit of another life says that the topic was replaced: then everything in it is new.
+        """
+        first, committed = first_life(partition.topic), self._consumer.committed(partition)
+        if committed is None:
+            return topic_id or first, self._by_setting(partition)
+        incarnation = committed.metadata or topic_id or first
+        if self._same_life(partition, incarnation, committed.offset, topic_id):
+            return incarnation, committed.offset
+        return topic_id or str(uuid4()), self._consumer.beginning(partition)
+
+    def _by_setting(self, partition: Partition) -> int:
         start = self._settings.start
         if isinstance(start, datetime):
             return self._consumer.offset_at(partition, int(start.timestamp() * 1000))

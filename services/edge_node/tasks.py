@@ -34,6 +34,7 @@ class Answer:
 class Calibrated:
     """What calibrating a release gave: a threshold, or why the release is held back."""
 
+    release_seq: int
     threshold: Threshold | None
     held: str | None
 
@@ -104,7 +105,7 @@ class Workshop:
 
         return Task(values, arrays, read)
 
-    def calibrate(self, model: ModelState) -> Task:
+    def calibrate(self, release_seq: int, model: ModelState) -> Task:
         """Find the threshold of a release from the hold-out (and labelled rows, where they may be used)."""
         held_out = self.learner.holdout()
         names = sorted(set(held_out.entities))
@@ -127,7 +128,7 @@ class Workshop:
 
         def read(result: Values, _: Arrays) -> Calibrated:
             threshold = Threshold(**result["threshold"]) if result["threshold"] else None
-            return Calibrated(threshold, result["held"])
+            return Calibrated(release_seq, threshold, result["held"])
 
         return Task(values, arrays, read)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import queue
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import IO
 
 from services.edge_node.jobs import Arrays, Values
+from services.edge_node.trainer import TrainerProcess, spawn_trainer
 from services.runtime.atomic import write_atomic
 from services.runtime.tensorfile import dump_tensors, load_tensors
 from streamgauge.errors import StreamgaugeError
@@ -24,16 +23,20 @@ class TrainerClient:
 
     Args:
         directory: where job and result files lie; emptied at the start.
+        first: a trainer that runs already; None: the first job starts one.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, first: TrainerProcess | None = None) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         for stale in directory.iterdir():
             stale.unlink()
         self._directory = directory
-        self._process: subprocess.Popen[str] | None = None
+        self._process: TrainerProcess | None = None
         self._answers: queue.Queue[str | None] = queue.Queue()
+        if first is not None:
+            self._listen(first)
         self._number = 0
+        self._job: Path | None = None
         self.busy = False
 
     def submit(self, values: Values, arrays: Arrays) -> None:
@@ -47,12 +50,14 @@ class TrainerClient:
         self._number += 1
         job = self._directory / f"{self._number}.job"
         write_atomic(job, dump_tensors(values, arrays))
-        stdin = self._started().stdin
-        assert stdin is not None
+        self._job = job
+        if self._process is None:
+            self._listen(spawn_trainer())
+        assert self._process is not None
         self.busy = True
         try:
-            stdin.write(f"{job}\n")
-            stdin.flush()
+            self._process.jobs.write(f"{job}\n")
+            self._process.jobs.flush()
         except BrokenPipeError:
             self._answers.put(None)
 
@@ -67,6 +72,7 @@ class TrainerClient:
         except queue.Empty:
             return None
         self.busy = False
+        self._forget_job()
         if answer is None:
             self.close()
             raise TrainerFailedError("the trainer process died; the job is tried again")
@@ -75,8 +81,13 @@ class TrainerClient:
         path = Path(answer)
         values, arrays = load_tensors(path.read_bytes())
         path.unlink()
-        path.with_suffix(".job").unlink()
         return values, arrays
+
+    def _forget_job(self) -> None:
+        """Remove the job's file, however the job ended."""
+        if self._job is not None:
+            self._job.unlink(missing_ok=True)
+        self._job = None
 
     @property
     def pid(self) -> int | None:
@@ -85,25 +96,16 @@ class TrainerClient:
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            for stream in (self._process.stdin, self._process.stdout):
-                if stream:
-                    stream.close()
+        if self._process is not None:
+            self._process.end()
         self._process = None
         self._answers = queue.Queue()
         self.busy = False
 
-    def _started(self) -> subprocess.Popen[str]:
-        if self._process is None or self._process.poll() is not None:
-            self.close()
-            command = [sys.executable, "-m", "services.edge_node.trainer"]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            assert self._process.stdout is not None
-            arguments = (self._process.stdout, self._answers)
-            threading.Thread(target=_read, args=arguments, name="trainer-answers", daemon=True).start()
-        return self._process
+    def _listen(self, process: TrainerProcess) -> None:
+        self._process = process
+        arguments = (process.answers, self._answers)
+        threading.Thread(target=_read, args=arguments, name="trainer-answers", daemon=True).start()
 
 
 def _read(stream: IO[str], answers: queue.Queue[str | None]) -> None:

@@ -1,0 +1,128 @@
+"""`streamgauge <command>`. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Federated anomaly detection on Kafka streams. Settings come from environment variables; see the README.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+keys = typer.Typer(help="Keys of nodes and aggregator (Ed25519).", no_args_is_help=True)
+schemas = typer.Typer(help="The messages' JSON Schemas.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+app.add_typer(schemas, name="schemas")
+
+
+@app.command("edge-node")
+def edge_node() -> None:
+    """Run an edge node: score a site's records, learn, take part in rounds (STREAMGAUGE_EDGE_*)."""
+    from services.edge_node.main import main
+
+    main()
+
+
+@app.command()
+def aggregator() -> None:
+    """Run the aggregator of a federation (STREAMGAUGE_AGGREGATOR_*)."""
+    from services.aggregator.main import main
+
+    sys.exit(main())
+
+
+@app.command()
+def api() -> None:
+    """Run the API: alerts, models, releases, rounds, nodes over HTTP (STREAMGAUGE_API_*)."""
+    from services.api.main import main
+
+    sys.exit(main())
+
+
+@app.command()
+def replay() -> None:
+    """Publish recorded data as a live stream (STREAMGAUGE_REPLAY_*)."""
+    from services.replay.main import main
+
+    sys.exit(main())
+
+
+@app.command()
+def demo(
+    for_s: Annotated[
+        float | None, typer.Option("--for", min=5, help="End after so many seconds, with a verdict.")
+    ] = None,
+    broker: Annotated[str, typer.Option(help="embedded, or kafka for a real Apache Kafka.")] = "embedded",
+    detector: Annotated[str, typer.Option(help="autoencoder, or mlp, which learns from labels.")] = "autoencoder",
+    api_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the API; 0 takes a free one.")] = 8000,
+) -> None:
+    """Run the whole chain on this machine: broker, three nodes, aggregator, API and a replay of real records."""
+    from services.demo.command import demo as run
+
+    sys.exit(run(for_s, broker, detector, api_port))
+
+
+@app.command()
+def kafka(
+    data_dir: Annotated[Path, typer.Option(help="Where its data are kept over restarts.")] = Path("var/kafka"),
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 9092,
+) -> None:
+    """Run a real Apache Kafka on this machine (jars from Maven Central, Java 17) until Ctrl-C."""
+    from services.demo.command import kafka as run
+
+    sys.exit(run(data_dir, port))
+
+
+@app.command()
+def doctor() -> None:
+    """Check brokers, topics, keys and profile of the services whose settings are in the environment."""
+    from services.doctor import main
+
+    sys.exit(main())
+
+
+@keys.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="Name of the node (site/worker) or aggregator.")],
+    directory: Annotated[Path, typer.Option("--dir", help="Where the two files go.")] = Path("keys"),
+) -> None:
+    """Make a key pair; the private file is readable by its owner only."""
+    from services.keys import create_command
+
+    sys.exit(create_command(name, directory))
+
+
+@keys.command()
+def enrol(
+    public_key: Annotated[Path, typer.Argument(help="The node's .pub file.")],
+    directory: Annotated[Path, typer.Option("--dir", help="The aggregator's directory of nodes' keys.")] = Path(
+        "keys/nodes"
+    ),
+) -> None:
+    """Let a node take part: copy its public key into the aggregator's directory."""
+    from services.keys import enrol_command
+
+    sys.exit(enrol_command(public_key, directory))
+
+
+@schemas.command()
+def export(
+    directory: Annotated[Path, typer.Argument(help="Where the files go.")] = Path("schemas/json"),
+) -> None:
+    """Write the JSON Schema of every message."""
+    from services.schema_export import export as run
+
+    run(directory)
+
+
+def main() -> None:
+    """Entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

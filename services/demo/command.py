@@ -1,0 +1,53 @@
+"""The commands `demo` and `kafka`: choices to options, errors to one line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from services.demo.main import run_demo
+from services.demo.plan import DemoOptions
+from services.runtime.brokers import LocalBroker, best_broker
+from services.runtime.brokers.kafka import KafkaBroker
+from services.runtime.lifecycle import run_service, stop_event
+from streamgauge.detectors import DETECTORS
+from streamgauge.errors import ConfigurationError, StreamgaugeError
+
+SUPERVISED = frozenset({"mlp"})
+"""Detectors that learn labels in the demo."""
+
+
+def demo(for_s: float | None, broker: str, detector: str, api_port: int) -> int:
+    """Run the demo; returns the exit code."""
+    try:
+        makers: dict[str, Callable[[Path], LocalBroker]] = {"embedded": _embedded_or_kafka, "kafka": KafkaBroker}
+        if broker not in makers:
+            raise ConfigurationError(f"--broker={broker}: use embedded or kafka")
+        DETECTORS[detector]
+        options = DemoOptions(detector=detector, learn_labels=detector in SUPERVISED, api_port=api_port)
+        return run_demo(options, makers[broker], for_s)
+    except StreamgaugeError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _embedded_or_kafka(directory: Path) -> LocalBroker:
+    """The embedded broker where its package has a build for this machine, else Kafka."""
+    return best_broker(directory, prefer="embedded")
+
+
+def kafka(data_dir: Path, port: int) -> int:
+    """Run Kafka until it is told to stop."""
+
+    def serve() -> None:
+        stop = stop_event()
+        broker = KafkaBroker(data_dir.resolve(), port)
+        broker.start()
+        print(f"{broker.name} on {broker.bootstrap_servers}, data in {data_dir}; Ctrl-C stops it", flush=True)
+        try:
+            stop.wait()
+        finally:
+            broker.stop()
+
+    return run_service(serve)
