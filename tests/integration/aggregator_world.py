@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import sqlalchemy as sa
@@ -32,10 +32,10 @@ from services.aggregator.settings import AggregatorSettings
 from services.runtime.codecs import layout_items, pack, sha256, unpack
 from services.runtime.database import Database, open_database
 from services.runtime.envelope import Sealer, open_envelope, read_message
-from services.runtime.log import Outgoing, Partition, Producer, Sent
+from services.runtime.log import Consumer, LogRecord, Outgoing, Partition, Producer, Sent
 from services.runtime.memory import MemoryBroker
 from services.runtime.settings import ClusterSettings
-from services.runtime.signing import SigningKey, create_key, load_signing_key, load_verify_key
+from services.runtime.signing import SigningKey, VerifyKey, create_key, load_signing_key, load_verify_key
 from services.runtime.topics import Topics
 from streamgauge.layout import Item, Layout
 
@@ -114,11 +114,33 @@ def moments(name: str, rows: NDArray[np.float64]) -> Arrays:
     return {f"{name}.n": n, f"{name}.sum": rows.sum(axis=0), f"{name}.sumsq": (rows**2).sum(axis=0)}
 
 
+def open_artefact(record: LogRecord, keys: Mapping[str, VerifyKey], name: str) -> tuple[ModelArtefact, Arrays]:
+    """An artefact, its signature and hash checked."""
+    opened = open_envelope(record, keys)
+    assert sha256(opened.value) == name
+    assert record.key == f"{FEDERATION}/{name}".encode()
+    return unpack(ModelArtefact, opened.value, 1 << 24)
+
+
+class NodeWorld(Protocol):
+    """What a scripted node needs of the world around it."""
+
+    topics: Topics
+    now: float
+    aggregator_keys: dict[str, VerifyKey]
+
+    def consumer(self) -> Consumer: ...
+
+    def send(self, outgoing: Outgoing) -> Sent: ...
+
+    def artefact(self, offset: int, name: str) -> tuple[ModelArtefact, Arrays]: ...
+
+
 @dataclass
 class Node:
     """A node that does what a node should, but for what a test changes."""
 
-    world: World
+    world: NodeWorld
     name: str
     key: SigningKey
     incarnation: int = 1
@@ -144,12 +166,14 @@ class Node:
         """A new process of this node; it reads the log again from the beginning."""
         self.incarnation = incarnation
         self.sealer = Sealer(self.name, incarnation, self.key)
-        self.consumer = self.world.broker.consumer()
-        self.consumer.assign({Partition(topic, 0): 0 for topic in (TOPICS.rounds, TOPICS.releases)})
+        self.consumer = self.world.consumer()
+        self.consumer.assign(
+            {Partition(topic, 0): 0 for topic in (self.world.topics.rounds, self.world.topics.releases)}
+        )
 
-    def step(self) -> None:
+    def step(self, wait_s: float = 0.0) -> None:
         """Read, answer, report."""
-        for records in self.consumer.poll(0.0).records.values():
+        for records in self.consumer.poll(wait_s).records.values():
             for record in records:
                 opened = open_envelope(record, self.world.aggregator_keys)
                 if opened.type == RoundPlan.TYPE:
@@ -179,7 +203,7 @@ class Node:
             ready_to_train=self.ready and self.release is not None,
             release_seq=self.release.release_seq if self.release else 0,
         )
-        self.world.send(self.sealer.seal(status, TOPICS.nodes, self.name.encode()))
+        self.world.send(self.sealer.seal(status, self.world.topics.nodes, self.name.encode()))
 
     def on_plan(self, plan: RoundPlan) -> None:
         if plan.round not in self.plans and self.answers and self.name in plan.participants:
@@ -227,7 +251,7 @@ class Node:
     ) -> None:
         message = self.update(plan, **changes)
         body = pack(message, self.arrays(plan) if arrays is None else arrays)
-        self.world.send(self.sealer.seal(message, TOPICS.updates, self.name.encode(), body=body))
+        self.world.send(self.sealer.seal(message, self.world.topics.updates, self.name.encode(), body=body))
 
     def send_vote(self, candidate: RoundCandidate, **changes: Any) -> None:
         fields = {
@@ -246,7 +270,7 @@ class Node:
         vote = Vote.model_validate({**fields, **changes})
         rows = np.random.default_rng([self.seed, candidate.round, 1]).normal(size=(50, 4))
         body = pack(vote, moments("error", rows))
-        self.world.send(self.sealer.seal(vote, TOPICS.votes, self.name.encode(), body=body))
+        self.world.send(self.sealer.seal(vote, self.world.topics.votes, self.name.encode(), body=body))
 
 
 class World:
@@ -255,6 +279,7 @@ class World:
     def __init__(
         self, directory: Path, names: Sequence[str], template: Path | None = None, **settings: Any
     ) -> None:
+        self.topics = TOPICS
         self.now = 1_700_000_000.0
         self.broker = MemoryBroker()
         for spec in TOPICS.federation_specs(update_partitions=2):
@@ -301,6 +326,9 @@ class World:
         self.aggregator.send_pending()
         return self.aggregator
 
+    def consumer(self) -> Consumer:
+        return self.broker.consumer()
+
     def send(self, outgoing: Outgoing) -> Sent:
         return self._sender.deliver([outgoing])[0]
 
@@ -340,11 +368,7 @@ class World:
 
     def artefact(self, offset: int, name: str) -> tuple[ModelArtefact, Arrays]:
         """An artefact as a node reads it: by offset, hash checked."""
-        record = self.broker.records(TOPICS.models)[offset]
-        opened = open_envelope(record, self.aggregator_keys)
-        assert sha256(opened.value) == name
-        assert record.key == f"{FEDERATION}/{name}".encode()
-        return unpack(ModelArtefact, opened.value, 1 << 24)
+        return open_artefact(self.broker.records(TOPICS.models)[offset], self.aggregator_keys, name)
 
     def refusals(self) -> dict[str, float]:
         """Counted refusals by reason."""

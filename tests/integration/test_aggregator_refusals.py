@@ -22,6 +22,11 @@ BAD = "f" * 64
 Attack = Callable[[Node, RoundPlan], None]
 
 
+def _world(node: Node) -> World:
+    assert isinstance(node.world, World)
+    return node.world
+
+
 def _with(**arrays: object) -> Attack:
     def attack(node: Node, plan: RoundPlan) -> None:
         node.send_update(plan, {**node.arrays(plan), **{n: np.asarray(a) for n, a in arrays.items()}})
@@ -34,11 +39,11 @@ def _saying(**changes: Any) -> Attack:
 
 
 def _stranger(node: Node, plan: RoundPlan) -> None:
-    node.world.node("d/1", enrol=False).send_update(plan)
+    _world(node).node("d/1", enrol=False).send_update(plan)
 
 
 def _not_a_participant(node: Node, plan: RoundPlan) -> None:
-    node.world.node("e/1").send_update(plan)
+    _world(node).node("e/1").send_update(plan)
 
 
 def _unsigned(node: Node, plan: RoundPlan) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -67,11 +68,9 @@ def opened(incarnation: int = 7, sequence: int = 1) -> Opened:
 def test_random_bytes_are_refused(body: bytes, vote: bool) -> None:
     arrived = record(SEALER.seal(UPDATE, "updates", b"a/1", body=body))
     envelope = INTAKE.open(arrived)
+    read = partial(INTAKE.contribution, Vote) if vote else partial(INTAKE.contribution, ModelUpdate)
     with pytest.raises(EnvelopeError):
-        if vote:
-            INTAKE.contribution(Vote, arrived, envelope)
-        else:
-            INTAKE.contribution(ModelUpdate, arrived, envelope)
+        read(arrived, envelope)
 
 
 @given(st.data())
