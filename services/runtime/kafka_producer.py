@@ -25,6 +25,7 @@ from services.runtime.settings import ClusterSettings
 log = structlog.get_logger(component="kafka")
 
 _LIMITS_MAX_AGE_S = 300.0
+_LIMITS_TIMEOUT_S = 5.0  # short, so that an outage does not hide the stop
 _STOP_GRACE_S = 5.0
 _WAIT_SLICE_S = 0.25
 _RETRY_PAUSE_S = 0.2
@@ -138,9 +139,10 @@ class KafkaLogProducer:
 
     def _read_limits(self, topics: set[str]) -> None:
         """Read `max.message.bytes`; waits through an outage until the stop."""
+        quick = self._cluster.model_copy(update={"request_timeout_s": _LIMITS_TIMEOUT_S})
         while True:
             try:
-                with open_admin(self._cluster, client_id=self._client_id) as admin:
+                with open_admin(quick, client_id=self._client_id) as admin:
                     states = admin.describe(topics | self._limits.keys())
                 break
             except BrokerError:

@@ -88,6 +88,7 @@ class Polled:
     Attributes:
         records: new records by partition, in order of offset, never empty lists.
         resets: partitions whose log was replaced; the consumer already stands at the new log's beginning.
+            A poll with resets carries no records.
     """
 
     records: Mapping[Partition, Sequence[LogRecord]] = field(default_factory=dict)

@@ -59,6 +59,8 @@ class MemoryConsumer:
         self._rebalance()
         resets = tuple(self._reset(p) for p in [p for p in self._positions if self._is_reset(p)])
         self._remember_topics()
+        if resets:
+            return Polled(resets=resets)
         records: dict[Partition, Sequence[LogRecord]] = {}
         room = MAX_POLL_RECORDS
         order = sorted(self._positions)
@@ -69,7 +71,7 @@ class MemoryConsumer:
                 records[partition] = batch
                 self._positions[partition] = batch[-1].offset + 1
                 room -= len(batch)
-        return Polled(records, resets)
+        return Polled(records)
 
     def _fetch(self, partition: Partition, room: int) -> list[MemoryRecord]:
         topic = self._broker.topics.get(partition.topic)
