@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")]
 """Name of a node, site, federation, detector or rule: letters, digits, ``. _ / -``."""
@@ -47,14 +47,36 @@ class Message(Part):
             UnsupportedVersionError: another major version.
             pydantic.ValidationError: the JSON is malformed or a field is missing, mistyped or out of range.
         """
-        message = cls.model_validate_json(value, extra="ignore")
-        if message.schema_version not in (cls.VERSION, cls.VERSION - 1):
+        try:
+            message = cls.model_validate_json(value, extra="ignore")
+        except ValidationError:
+            # Another major version may look different: then its number is the reason, not the first odd field.
+            cls._check(_version(value, cls.VERSION))
+            raise
+        cls._check(message.schema_version)
+        return message
+
+    @classmethod
+    def _check(cls, version: int) -> None:
+        if version not in (cls.VERSION, cls.VERSION - 1):
             raise UnsupportedVersionError(
-                f"{cls.TYPE} has schema_version {message.schema_version}; "
+                f"{cls.TYPE} has schema_version {version}; "
                 f"this build reads {cls.VERSION} and {cls.VERSION - 1}: upgrade the older side"
             )
-        return message
 
     def to_json(self) -> bytes:
         """The message as UTF-8 JSON; equal messages give equal bytes."""
         return self.model_dump_json().encode()
+
+
+class _Versioned(BaseModel):
+    """What any major version of any message has."""
+
+    schema_version: int = 1
+
+
+def _version(value: bytes | str, default: int) -> int:
+    try:
+        return _Versioned.model_validate_json(value, extra="ignore").schema_version
+    except ValidationError:
+        return default

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamgauge.detectors.base import Detector
-from streamgauge.errors import ConfigurationError
+from streamgauge.errors import ConfigurationError, StateError
 
 if TYPE_CHECKING:
     import torch
@@ -67,6 +67,7 @@ def train(
         out_of_time: asked after every batch; True ends the training early, the delta so far counts.
     Raises:
         ConfigurationError: no rows.
+        StateError: the training diverged: loss or weights are not finite.
     """
     import torch
 
@@ -92,6 +93,8 @@ def train(
                 break
         losses.append(total / batches)
     delta = {name: weights[name].detach().numpy() - base[name] for name in base}
+    if not (np.isfinite(losses).all() and all(np.isfinite(part).all() for part in delta.values())):
+        raise StateError(f"training diverged at learning rate {plan.learning_rate}; plan with a smaller one")
     return Trained(delta, losses[0], losses[-1], len(losses))
 
 

@@ -20,7 +20,7 @@ from streamgauge.stream.alerts import AlertChange, Hit
 
 
 class ExplanationBudget:
-    """At most `per_s` explanations a second of wall time; one second's worth at once, at least one unless it is 0."""
+    """At most `per_s` explanations a second of wall time; one second's worth at once, but at least one."""
 
     def __init__(self, per_s: float) -> None:
         self._per_s = per_s

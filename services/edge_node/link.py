@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from schemas import ArtefactRef, ModelArtefact, Release, RoundCandidate, RoundClosed, RoundPlan
 from services.runtime.codecs import sha256, unpack
 from services.runtime.envelope import Opened, open_envelope, read_message
-from services.runtime.errors import BrokerError, EnvelopeError, StoppedError
+from services.runtime.errors import BrokerError, EnvelopeError, MessageTooLargeError, StoppedError
 from services.runtime.log import Consumer, LogRecord, Outgoing, Partition, Producer
 from services.runtime.logging import get_logger
 from services.runtime.signing import VerifyKey
@@ -29,10 +29,10 @@ Clients = tuple[Consumer, Consumer, Producer]
 FederationMessage = Release | RoundPlan | RoundCandidate | RoundClosed
 KINDS = (Release, RoundPlan, RoundCandidate, RoundClosed)
 """In the order in which a node that has caught up takes the newest of each."""
-RETRY_S = 1.0
-"""Between two tries to reach the federation."""
+RETRY_S, POLL_S = 1.0, 0.2
+"""Between two tries to reach the federation; longest wait for a record."""
 FETCH_POLLS = 150
-"""Polls of 0.2 s until an artefact counts as missing."""
+"""Polls until an artefact of a broker that answers counts as missing."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ class FederationLink(threading.Thread):
         self._connect = connect
         self._clients: Clients | None = None
         self._topics, self._federation, self._trusted, self._stop_event = topics, federation, trusted, stop
+        self._partitions = [Partition(topics.rounds, 0), Partition(topics.releases, 0)]
         self._outbox: queue.Queue[Outgoing] = queue.Queue()
         self._status: Outgoing | None = None
         self._newest: dict[str, FederationMessage] = {}
@@ -97,40 +98,43 @@ class FederationLink(threading.Thread):
     def run(self) -> None:
         """Read and send until stopped; a defect is kept in `failure` for the main loop to raise."""
         try:
-            self._clients = self._connected()
-            self._consumer, self._fetcher, self._producer = self._clients
-            partitions = [Partition(self._topics.rounds, 0), Partition(self._topics.releases, 0)]
-            self._wait_for_topics(partitions)
-            self._consumer.assign({p: self._consumer.beginning(p) for p in partitions})
-            while not self._stop_event.is_set():
-                self._turn(partitions)
+            self._patiently(self._open)
+            self._patiently(self._begin)
+            while True:
+                self._patiently(self._turn)
         except StoppedError:
             return
         except BaseException as error:
             self.failure = error
             raise
 
-    def _connected(self) -> Clients:
+    def _patiently(self, step: Callable[[], None]) -> None:
+        """Repeat `step` until it gets through an outage; each step may be repeated."""
         while not self._stop_event.is_set():
             try:
-                return self._connect()
+                return step()
             except BrokerError as error:
                 log.warning("federation cannot be reached; scoring goes on", error=str(error))
                 self._stop_event.wait(RETRY_S)
         raise StoppedError("stopping")
 
-    def _wait_for_topics(self, partitions: list[Partition]) -> None:
+    def _open(self) -> None:
+        self._clients = self._connect()
+        self._consumer, self._fetcher, self._producer = self._clients
+
+    def _begin(self) -> None:
         """The aggregator makes the topics; until it has run once there is nothing to read."""
-        while not all(p in self._consumer.partitions(p.topic) for p in partitions):
+        while not all(p in self._consumer.partitions(p.topic) for p in self._partitions):
             if self._stop_event.wait(RETRY_S):
                 raise StoppedError("stopping")
+        self._consumer.assign({p: self._consumer.beginning(p) for p in self._partitions})
 
-    def _turn(self, partitions: list[Partition]) -> None:
-        for records in self._consumer.poll(0.2).records.values():
+    def _turn(self) -> None:
+        for records in self._consumer.poll(POLL_S).records.values():
             for record in records:
                 self._receive(record)
         if not self.caught_up.is_set():
-            self._catch_up(partitions)
+            self._catch_up()
         self._send()
 
     def close(self) -> None:
@@ -172,10 +176,9 @@ class FederationLink(threading.Thread):
         else:
             self._newest[message.TYPE] = message
 
-    def _catch_up(self, partitions: list[Partition]) -> None:
-        if any(
-            self._consumer.lag(p) != 0 and self._consumer.end(p) > self._consumer.beginning(p) for p in partitions
-        ):
+    def _catch_up(self) -> None:
+        ends = {p: (self._consumer.beginning(p), self._consumer.end(p)) for p in self._partitions}
+        if any(self._consumer.lag(p) != 0 and end > beginning for p, (beginning, end) in ends.items()):
             return
         self.caught_up.set()
         for kind in KINDS:
@@ -197,18 +200,29 @@ class FederationLink(threading.Thread):
     def _fetch(self, ref: ArtefactRef) -> Artefact | None:
         """The artefact at its offset; None (and counted) if it is gone or is not what its hash says."""
         partition = Partition(self._topics.models, 0)
-        self._fetcher.assign({partition: ref.offset})
-        for _ in range(FETCH_POLLS):
-            if self._stop_event.is_set():
-                raise StoppedError("stopping")
-            polled = self._fetcher.poll(0.2)
-            for record in polled.records.get(partition, ()):
-                return self._open_artefact(record, ref)
-            if polled.resets:
-                break
+        answering = False
+        while not answering:
+            answering = self._answers(partition)
+            self._fetcher.assign({partition: ref.offset})
+            for _ in range(FETCH_POLLS):
+                if self._stop_event.is_set():
+                    raise StoppedError("stopping")
+                polled = self._fetcher.poll(POLL_S)
+                for record in polled.records.get(partition, ()):
+                    return self._open_artefact(record, ref)
+                if polled.resets:
+                    break
         self.ignored["missing-artefact"] += 1
         log.warning("artefact is missing", offset=ref.offset, sha256=ref.sha256)
         return None
+
+    def _answers(self, partition: Partition) -> bool:
+        """Whether the broker answers: an artefact that does not come in an outage is not missing."""
+        try:
+            self._fetcher.end(partition)
+        except BrokerError:
+            return False
+        return True
 
     def _open_artefact(self, record: LogRecord, ref: ArtefactRef) -> Artefact | None:
         try:
@@ -227,5 +241,9 @@ class FederationLink(threading.Thread):
         status, self._status = self._status, None
         if status is not None:
             waiting.append(status)
-        if waiting:
-            self._producer.deliver(waiting)
+        for outgoing in waiting:
+            try:
+                self._producer.deliver([outgoing])
+            except MessageTooLargeError as error:  # it would be too large again: scoring goes on without it
+                self.ignored["too-large-to-send"] += 1
+                log.error("message not sent", error=str(error))

@@ -118,7 +118,7 @@ class PoisonGuard:
         return spans
 
     def forget(self, partition: Partition) -> None:
-        """The partition's log was replaced: what is known of the old one's offsets means nothing in the new one."""
+        """The partition's log was replaced: what is known of the old one's offsets means nothing now."""
         self._suspects.pop(str(partition), None)
         self._attempts = {k: n for k, n in self._attempts.items() if not k.startswith(f"{partition}:")}
 

@@ -19,7 +19,7 @@ log = get_logger("edge.sources")
 
 
 def first_life(topic: str) -> str:
-    """Incarnation of a topic on a broker without topic ids, until a reset is seen; names the topic as an id does."""
+    """Incarnation of a topic on a broker without topic ids, until a reset is seen; differs between topics."""
     return f"first-{topic}"
 
 
@@ -171,7 +171,7 @@ class Sources:
         return PartitionContext.fresh(incarnation, offset, self._settings.alerts.policy())
 
     def _start(self, partition: Partition, topic_id: str | None) -> tuple[str, int]:
-        """Incarnation and offset without a context: the commit if it is of this life of the topic, else the setting.
+        """Incarnation and offset without a context: the commit if it is of this life, else by the setting.
 
         A commit of another life says that the topic was replaced: then everything in it is new.
         """

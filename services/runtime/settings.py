@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_args
@@ -114,7 +115,7 @@ def load_settings(cls: type[S], **overrides: Any) -> S:
         lines = [_line(prefix, detail) for detail in error.errors(include_url=False)]
         problems += [line for line in lines if line.partition(":")[0] not in named]
     except SourceError as error:  # a nested field whose variable is not JSON
-        problems.append(f"{prefix}*: {error}")
+        problems.append(_not_json(prefix, error))
     if problems:
         raise SettingsError("\n".join(problems))
     return settings
@@ -142,6 +143,17 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 def _is_collection(annotation: Any) -> bool:
     origin = getattr(annotation, "__origin__", annotation)
     return origin in (dict, list, tuple, set, frozenset) or any(_is_collection(a) for a in get_args(annotation))
+
+
+def _not_json(prefix: str, error: SourceError) -> str:
+    """A collection or a group of settings whose variable is no JSON."""
+    field = re.search(r'field "(\w+)"', str(error))
+    if field is None:
+        return f"{prefix}*: {error}"
+    name = f"{prefix}{field[1]}".upper()
+    value = os.environ.get(name, "")
+    shown = _HIDDEN if any(word in (name + value).lower() for word in _SECRET_WORDS) else value
+    return f'{name}={shown}: write JSON, e.g. ["a", "b"] for a list or {{"a": 1}} for a group'
 
 
 def _unknown_variables(cls: type[BaseModel], prefix: str, environment: Mapping[str, str]) -> Iterator[str]:

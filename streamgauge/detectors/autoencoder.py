@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
-from streamgauge.detectors.base import DETECTORS, Detector, DetectorConfig, Statistics, Weights
+from streamgauge.detectors.base import DETECTORS, Detector, DetectorConfig, Statistics, Weights, whole
 from streamgauge.detectors.layers import dense, dense_items, elu
 from streamgauge.layout import Item
 
@@ -35,6 +35,12 @@ class AutoencoderConfig(DetectorConfig):
     code: int = 12
     noise: float = 0.1
     floor: float = 0.05
+
+    def __post_init__(self) -> None:
+        self.require("hidden", whole, "a whole number from 1 to 100000")
+        self.require("code", whole, "a whole number from 1 to 100000")
+        self.require("noise", lambda v: 0 <= v <= 10, "a number from 0 to 10")
+        self.require("floor", lambda v: 0 < v <= 100, "a number above 0, at most 100")
 
 
 @DETECTORS.register("autoencoder")

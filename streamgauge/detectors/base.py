@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -24,7 +24,29 @@ else:
 
 @dataclass(frozen=True)
 class DetectorConfig:
-    """Base of detectors' hyper-parameters: a frozen dataclass in the detector's file."""
+    """Base of detectors' hyper-parameters: a frozen dataclass in the detector's file.
+
+    A subclass checks its values in `__post_init__` with `require`.
+    """
+
+    def require(self, name: str, fits: Callable[[Any], bool], allowed: str) -> None:
+        """Check one hyper-parameter.
+
+        Raises:
+            ConfigurationError: `fits` says no, or cannot even be asked; the message says what is `allowed`.
+        """
+        value = getattr(self, name)
+        try:
+            good = fits(value)
+        except TypeError:
+            good = False
+        if not good:
+            raise ConfigurationError(f"{name}={value!r}: use {allowed}")
+
+
+def whole(value: Any, least: int = 1, most: int = 100_000) -> bool:
+    """Whether it is a whole number in the range; a bool is none."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 class Detector(abc.ABC):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from streamgauge.detectors.base import DETECTORS, Detector, DetectorConfig, Statistics, Weights
+from streamgauge.detectors.base import DETECTORS, Detector, DetectorConfig, Statistics, Weights, whole
 from streamgauge.detectors.layers import dense, dense_items, dropout, elu
 from streamgauge.layout import Item
 
@@ -31,6 +31,13 @@ class MlpConfig(DetectorConfig):
     hidden: tuple[int, int, int] = (96, 48, 24)
     dropout: float = 0.1
     corrupted_share: float = 0.2
+
+    def __post_init__(self) -> None:
+        self.require(
+            "hidden", lambda v: len(v) == 3 and all(map(whole, v)), "three whole numbers from 1 to 100000"
+        )
+        self.require("dropout", lambda v: 0 <= v < 1, "a number from 0, below 1")
+        self.require("corrupted_share", lambda v: 0 < v <= 1, "a number above 0, at most 1")
 
 
 @DETECTORS.register("mlp")
