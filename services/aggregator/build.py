@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from services.aggregator.messages import Messages
 from services.aggregator.metrics import AggregatorMetrics
 from services.aggregator.node_table import NodeTable
 from services.aggregator.outbox import Outbox
+from services.aggregator.recovery import Recovery
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.store import Store, Stored
 from services.runtime.database import Database
@@ -47,6 +49,7 @@ def build_aggregator(
     Raises:
         SettingsError: a key cannot be used.
         TopicError: a topic is missing.
+        BrokerError: the broker did not answer.
     """
     topics = Topics(settings.topic_prefix)
     key = load_signing_key(settings.signing_key_file)
@@ -54,10 +57,13 @@ def build_aggregator(
     with database.write() as connection:
         incarnation = store.begin_process(connection, int(clock() * 1000))
         stored = store.load(connection)
+        metrics.released_at.set(store.last_release_at(connection) or 0.0)
+    recovery = Recovery(settings.federation, topics, consumer, {settings.name: key.verify_key}, time.monotonic)
+    state = recovery.checked(stored.state)
     positions = _positions(consumer, topics, stored)
     policy = settings.round_policy(_count(positions, topics.updates), _count(positions, topics.votes))
     nodes = NodeTable(stored.nodes, settings.detector, settings.node_timeout_s)
-    coordinator = Coordinator(settings, topics, store, nodes, metrics, stored.state, policy)
+    coordinator = Coordinator(settings, topics, store, nodes, metrics, state, policy)
     fences = Fences(stored.fences)
     limits = Limits(settings.merge_policy, settings.max_records_per_update, settings.max_message_bytes)
     intake = Intake(settings.federation, settings.name, _trusted(settings, key), limits)

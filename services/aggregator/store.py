@@ -166,6 +166,11 @@ class Store:
         where = (self._mine(RELEASES), RELEASES.c.release_seq == release_seq)
         return connection.scalar(sa.select(RELEASES.c.weights_sha256).where(*where))
 
+    def last_release_at(self, connection: sa.Connection) -> float | None:
+        """When the newest release was made, seconds since the epoch."""
+        query = sa.select(RELEASES.c.created_at).where(self._mine(RELEASES))
+        return connection.scalar(query.order_by(RELEASES.c.release_seq.desc()).limit(1))
+
     def prune(self, connection: sa.Connection, keep: int, candidate: str | None) -> list[str]:
         """Drop artefacts that neither the newest `keep` releases nor the open candidate need.
 

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 
 from schemas import RoundCandidate, RoundPlan
-from services.aggregator.tables import ARTEFACTS
+from services.aggregator.build import MIGRATIONS
+from services.aggregator.tables import ARTEFACTS, METADATA
+from services.runtime.database import open_database
 from services.runtime.log import Partition
 from streamgauge.layout import Item, Layout, initial_weights
 from tests.integration.aggregator_world import LAYOUT, SCHEMA, TOPICS, World
@@ -183,3 +187,21 @@ def test_marks_stand_in_every_partition(world: World) -> None:
     world.until(lambda: len(world.closed) == 1, seconds=15)
     consumer = world.broker.consumer()
     assert [consumer.end(Partition(TOPICS.updates, number)) for number in (0, 1)] == [1, 1]
+
+
+def test_a_lost_database_goes_on_above_what_was_released(world: World, tmp_path: Path) -> None:
+    world.until(lambda: len(world.releases) == 3)
+    rounds = {plan.round for plan in world.said(RoundPlan, TOPICS.rounds)}
+    world.database.close()
+    world.settings = world.settings.model_copy(update={"database_url": f"sqlite:///{tmp_path / 'new.sqlite'}"})
+    world.database = open_database(world.settings.url, MIGRATIONS)
+    world.start()
+    world.until(lambda: len(world.releases) == 5)
+    assert [release.release_seq for release in world.releases] == [1, 2, 3, 4, 5]
+    assert [release.lineage for release in world.releases] == [1, 1, 1, 2, 2]
+    assert world.said(RoundPlan, TOPICS.rounds)[-1].round == max(rounds) + 2
+
+
+def test_the_tables_are_those_of_the_migrations(world: World) -> None:
+    with world.database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
