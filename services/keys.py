@@ -46,7 +46,8 @@ def create_command(name: str, directory: Path) -> int:
         print(error, file=sys.stderr)
         return EXIT_CONFIGURATION
     print(f"private key of {name}: {private} (keep it on this machine)")
-    print(f"public key of {name}:  {public} (enrol it at the aggregator: streamgauge keys enrol {public.name})")
+    print(f"public key of {name}:  {public} (copy it to the other side;")
+    print("    a node's is enrolled at the aggregator with `streamgauge keys enrol`)")
     return 0
 
 
