@@ -1,4 +1,4 @@
-"""Which processes the demo runs, with which settings. Event time runs faster than life: minutes pass in seconds."""
+"""Which processes the demo runs, with which settings. Event time runs faster than life."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class DemoOptions:
         learn_labels: send labels along and let the nodes learn from them.
         rate: records a second over all sites.
         speed: seconds of event time a second.
-        normal_s: seconds that hold normal records only: warm-up and agreement.
+        normal_s: at most so many seconds of normal records; the first burst comes once all nodes watch.
         api_port: 0 takes a free one.
     """
 
@@ -33,7 +33,7 @@ class DemoOptions:
     learn_labels: bool = False
     rate: int = 900
     speed: float = 200.0
-    normal_s: float = 18.0
+    normal_s: float = 60.0
     api_port: int = 8000
 
 

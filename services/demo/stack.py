@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -50,6 +51,10 @@ class Stack:
                 progress: dict[str, Any] = json.loads(line)
                 return progress
         return None
+
+    def begin_bursts(self) -> None:
+        """Tell the replay to end its normal phase."""
+        os.kill(self._children["replay"].pid, signal.SIGUSR1)
 
     def get(self, path: str) -> Any:
         """A question to the API; None while it does not answer."""

@@ -118,6 +118,8 @@ class Watcher:
             "first burst of attacks": sum(view.replay.get("attacks", {}).values()) > 0,
             "first alert": bool(view.alerts),
         }
+        if happened["all nodes watching"] and "all nodes watching" not in view.milestones:
+            self._stack.begin_bursts()
         for milestone, yes in happened.items():
             if yes:
                 self.reached(milestone, elapsed_s)

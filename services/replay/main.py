@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 import time
@@ -41,7 +42,7 @@ def make_sites(settings: ReplaySettings, now_s: float) -> dict[str, SitePublishe
 
 
 def run(settings: ReplaySettings, stop: threading.Event) -> None:
-    """Create the topics and replay until `stop` or the end."""
+    """Create the topics and replay until `stop` or the end; SIGUSR1 ends the first, normal phase early."""
     setup_logging(settings.log_format, settings.log_level, service="replay")
     specs = [
         TopicSpec(settings.topic_of(site), settings.partitions, settings.topic_config) for site in settings.sites
@@ -53,6 +54,7 @@ def run(settings: ReplaySettings, stop: threading.Event) -> None:
     try:
         pacer = Pacer(settings.rate, settings.batch_records, settings.total_records, time.monotonic())
         replay = Replay(sites, settings.sites, producer, pacer, metrics, time.monotonic)
+        signal.signal(signal.SIGUSR1, lambda *_: [site.begin_bursts() for site in sites.values()])
         replay.run(stop, sys.stdout, metrics_port=status.port)
     finally:
         status.close()

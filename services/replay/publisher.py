@@ -77,6 +77,7 @@ class SitePublisher:
         self.attacks = 0
         self._messages = messages
         self._stream = stream
+        self.begin_bursts = stream.begin_bursts
         self._start_s = start_s
         self._step_s = step_s
 

@@ -74,6 +74,13 @@ class SiteStream:
         self._deck: Rows = normals[:0]
         self._pieces = self._sequence()
         self._left = Piece("normal", normals[:0])
+        self._bursts_begun = False
+
+    def begin_bursts(self) -> None:
+        """End the first, normal phase now; without effect once it is over."""
+        self._bursts_begun = True
+        if self._left.phase == "normal":
+            self._left = Piece("normal", self._left.rows[:0])
 
     def take(self, count: int) -> list[Piece]:
         """The next `count` rows."""
@@ -97,6 +104,8 @@ class SiteStream:
 
     def _calm(self, phase: Phase, count: int) -> Iterator[Piece]:
         for start in range(0, count, _BLOCK):
+            if phase == "normal" and self._bursts_begun:
+                return
             yield Piece(phase, self._draw(min(_BLOCK, count - start)))
 
     def _draw(self, count: int) -> Rows:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import structlog
 
 _SECRET_WORDS = ("password", "secret", "token", "private")
-_NOISY = ("kafka", "alembic", "urllib3", "sqlalchemy")
+_NOISY = ("alembic", "urllib3", "sqlalchemy")
 
 
 def setup_logging(log_format: Literal["console", "json"], level: str, **bound: str) -> None:
@@ -58,6 +58,8 @@ def _setup_standard_library(
     root.setLevel(level)
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    # It logs every failed connection and every late wake-up; our own code says what came of them.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
 def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
