@@ -75,14 +75,16 @@ class RoundPlan(Message):
     TYPE: ClassVar[str] = "streamgauge.round-plan"
 
     federation: Name
-    round: Count = Field(description="0 is the agreement on scaler and initial weights.")
-    kind: Literal["agreement", "training"]
+    round: Count = Field(description="Strictly rises over all lineages; the first agreement is 0.")
+    kind: Literal["agreement", "training"] = Field(
+        description="An agreement, on scaler and initial weights, begins every lineage."
+    )
     participants: tuple[Name, ...]
     detector: Name
     detector_config: dict[str, Any] = Field(default_factory=dict)
     schema_hash: Sha256
     layout_hash: Sha256
-    base_release_seq: Count = Field(description="0 in round 0.")
+    base_release_seq: Count = Field(description="0 in an agreement.")
     base_sha256: Sha256 | None = Field(default=None, description="The base weights' artefact.")
     epochs: int = Field(default=1, ge=1, le=10_000)
     batch_size: int = Field(default=128, ge=1, le=1_000_000)
@@ -208,6 +210,9 @@ class Release(Message):
     layout_hash: Sha256
     lineage: Count = Field(description="Rises with every change of schema or layout.")
     round: Count
+    round_kind: Literal["agreement", "training"] = Field(
+        default="training", description="After an agreement the weights are drawn at random: no alerts from them."
+    )
     previous_release_seq: Count
     participants: tuple[Name, ...] = ()
     records: Count = 0

@@ -162,6 +162,7 @@ class Scribe:
             layout_hash=current.layout_hash,
             lineage=publish.lineage,
             round=current.number,
+            round_kind=current.kind,
             previous_release_seq=publish.previous_release_seq,
             participants=tuple(sorted(accepted)),
             records=sum(accepted.values()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -48,6 +48,7 @@ class ModelInfo(_Answer):
     layout_hash: Sha256
     lineage: Count
     round: Count
+    round_kind: Literal["agreement", "training"]
     weights: ArtefactRef
     statistics: ArtefactRef | None
     participants: tuple[Name, ...]

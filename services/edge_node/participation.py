@@ -142,7 +142,7 @@ class Participation:
         except StateError as error:
             return self._ignored("state", release, str(error))
         self.released, self._failures = Released(release, model), 0
-        if release.round == 0:  # weights drawn at random: the bundle says where the node stands, without alerts
+        if release.round_kind == "agreement":  # weights drawn at random: the bundle has no threshold, so no alerts
             return self._bundle(None)
         self._uncalibrated = release.release_seq != self._calibrated_release
         return None

@@ -34,6 +34,7 @@ def test_round_0_then_training_rounds_are_released(world: World) -> None:
     first, second, third = world.releases
     assert [r.release_seq for r in world.releases] == [1, 2, 3]
     assert first.statistics is None
+    assert [release.round_kind for release in world.releases] == ["agreement", "training", "training"]
     assert (first.version, second.version) == ("1.1", "1.2")
     assert first.participants == NAMES
     assert second.metrics["auc_candidate"] == pytest.approx(0.9)
