@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from services.keys import enrol
 from services.runtime.brokers.process import free_port
 from services.runtime.signing import create_key
 
@@ -69,10 +69,9 @@ def make_plan(options: DemoOptions, bootstrap: str, directory: Path) -> Plan:
     common = {"LOG_LEVEL": "warning", "FEDERATION": "demo"}
     topics = {site: f"{site}.records" for site in SITES}
     nodes = [_node(options, bootstrap, directory, site, aggregator_public, common) for site in SITES]
-    enrolled.mkdir()
     for site in SITES:
         _, public = create_key(keys, f"{site}/1")
-        shutil.copy(public, enrolled)
+        enrol(public, enrolled)
     api_port = options.api_port or free_port()
     processes = (
         _replay(options, bootstrap, common),
