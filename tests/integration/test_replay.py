@@ -18,7 +18,7 @@ from services.runtime.kafka import open_consumer
 from services.runtime.log import LogRecord, Partition
 from streamgauge.profiles.decoder import Decoder
 from streamgauge.profiles.profile import load_profile
-from tests.conftest import cluster_of
+from tests.brokers import cluster_of
 
 DEADLINE_S = 60
 PREFIX = "STREAMGAUGE_REPLAY_"
