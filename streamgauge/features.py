@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from streamgauge.errors import ConfigurationError
 
 OTHER = "other"
+LARGEST = 1e30
+"""Bound of a feature's range: standardising in float32 must not overflow."""
 Transform = Literal["none", "log1p"]
 
 
@@ -35,10 +37,10 @@ class NumericFeature:
     transform: Transform = "none"
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.minimum) and np.isfinite(self.maximum) and self.minimum < self.maximum):
+        if not -LARGEST <= self.minimum < self.maximum <= LARGEST:
             raise ConfigurationError(
                 f"feature {self.name!r} has min {self.minimum} and max {self.maximum}; "
-                "both must be finite and min < max"
+                f"min must be below max and both within {LARGEST:g}"
             )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -18,6 +17,8 @@ Kind = Literal["mean", "moments", "local"]
 Phase = Literal["agreement", "weights", "under_candidate"]
 Arrays = Mapping[str, NDArray[Any]]
 MOMENT_PARTS = ("n", "sum", "sumsq")
+LARGEST_BOUND = 1e6
+"""Of initial weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +122,18 @@ def _draw(item: Item, seed: int) -> NDArray[Any]:
         return np.zeros(item.shape, item.dtype)
     if rule == "ones":
         return np.ones(item.shape, item.dtype)
-    if rule == "uniform" and argument and math.isfinite(float(argument)):
+    bound = _bound(argument) if rule == "uniform" else None
+    if bound is not None:
         digest = hashlib.sha256(f"{seed}:{item.name}".encode()).digest()
         generator = np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
-        bound = float(argument)
         return generator.uniform(-bound, bound, item.shape).astype(item.dtype)
     raise ConfigurationError(f"item {item.name!r} has init {item.init!r}; use zeros, ones or uniform:<bound>")
+
+
+def _bound(text: str) -> float | None:
+    """A layout may come from another node, so anything may stand there."""
+    try:
+        bound = float(text)
+    except ValueError:
+        return None
+    return bound if 0 <= bound <= LARGEST_BOUND else None
