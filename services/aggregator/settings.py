@@ -34,22 +34,24 @@ class AggregatorSettings(ServiceSettings):
     replication_factor: int = Field(default=1, ge=1, le=32_767, description="Of topics that it creates.")
     update_partitions: int = Field(default=4, ge=1, le=1000, description="Of `updates` and `votes` when created.")
 
-    detector: str = Field(default="autoencoder", pattern=_NAME)
-    detector_config: dict[str, Any] = Field(default_factory=dict)
-    rule: str = Field(default="fedavg", pattern=_NAME)
-    rule_config: dict[str, Any] = Field(default_factory=dict)
-    epochs: int = Field(default=1, ge=1, le=10_000)
-    batch_size: int = Field(default=128, ge=1, le=1_000_000)
-    learning_rate: float = Field(default=1e-3, gt=0, le=10)
-    seed: int = Field(default=0, ge=0, le=2**63 - 1)
+    detector: str = Field(default="autoencoder", pattern=_NAME, description="Name of the nodes' detector.")
+    detector_config: dict[str, Any] = Field(default_factory=dict, description="Its hyper-parameters, as JSON.")
+    rule: str = Field(default="fedavg", pattern=_NAME, description="How updates of weights are merged.")
+    rule_config: dict[str, Any] = Field(default_factory=dict, description="The rule's settings, as JSON.")
+    epochs: int = Field(default=1, ge=1, le=10_000, description="Of local training, a round.")
+    batch_size: int = Field(default=128, ge=1, le=1_000_000, description="Of local training.")
+    learning_rate: float = Field(default=1e-3, gt=0, le=10, description="Of local training.")
+    seed: int = Field(default=0, ge=0, le=2**63 - 1, description="Of initial weights and local training.")
 
     min_nodes: int = Field(default=2, ge=1, le=10_000, description="Participants needed to open a round.")
     quorum: float = Field(default=0.5, gt=0, le=1, description="Share of them needed at the deadline.")
     node_timeout_s: float = Field(default=60.0, gt=0, description="Silent for longer is not alive.")
     round_interval_s: float = Field(default=3600.0, ge=0, description="From one training round to the next.")
     retry_interval_s: float = Field(default=60.0, gt=0, description="Between tries of an agreement, or of marks.")
-    update_timeout_s: float = Field(default=600.0, gt=0)
-    vote_timeout_s: float = Field(default=300.0, gt=0)
+    update_timeout_s: float = Field(
+        default=600.0, gt=0, description="From a plan to the deadline; nodes may train for 70 % of it."
+    )
+    vote_timeout_s: float = Field(default=300.0, gt=0, description="From a candidate to the deadline.")
     max_rejections: int = Field(default=3, ge=1, description="Vetoed candidates in a row that halve the step.")
 
     max_records_per_update: int = Field(default=1_000_000_000, ge=1, description="More is not believed.")
@@ -58,7 +60,9 @@ class AggregatorSettings(ServiceSettings):
     value_limit: float = Field(default=1e9, gt=0, description="Largest |value - centre| believed of moments.")
     robust_statistics: bool = Field(default=False, description="Merge moments by medians over the nodes.")
     keep_models: int = Field(default=20, ge=1, le=10_000, description="Releases whose artefacts are kept.")
-    max_message_bytes: int = Field(default=LARGE_MESSAGE_BYTES, ge=1024, le=1 << 30)
+    max_message_bytes: int = Field(
+        default=LARGE_MESSAGE_BYTES, ge=1024, le=1 << 30, description="Largest update, vote or artefact."
+    )
 
     @model_validator(mode="after")
     def _known_names(self) -> Self:

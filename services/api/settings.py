@@ -32,10 +32,14 @@ class ApiSettings(ServiceSettings):
 
     database_url: str | None = Field(default=None, description="Default: sqlite file api.sqlite in state_dir.")
     alert_retention_days: float = Field(default=30.0, gt=0, le=36_500, description="Since their last message.")
-    round_retention_days: float = Field(default=90.0, gt=0, le=36_500)
+    round_retention_days: float = Field(default=90.0, gt=0, le=36_500, description="Since a round's last message.")
     keep_artefacts: int = Field(default=20, ge=1, le=100_000, description="Newest of each federation.")
-    max_artefact_bytes: int = Field(default=16 << 20, ge=1024, le=1 << 30)
-    housekeeping_interval_s: float = Field(default=60.0, gt=0, le=86_400)
+    max_artefact_bytes: int = Field(
+        default=16 << 20, ge=1024, le=1 << 30, description="Larger weights are not stored."
+    )
+    housekeeping_interval_s: float = Field(
+        default=60.0, gt=0, le=86_400, description="Between deletions of what is too old."
+    )
 
     aggregator: str = Field(default="aggregator", description="Name of the aggregator whose messages count.")
     aggregator_key_file: Path | None = Field(default=None, description="Its public key; without it, unchecked.")

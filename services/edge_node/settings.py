@@ -63,8 +63,8 @@ class LearningSettings(BaseModel):
     guard_buckets: int = Field(default=1, ge=0, le=1000, description="Buckets dropped on each side of an alert.")
     rows_per_bucket: int = Field(default=8, ge=1, le=1000, description="Rows sampled per entity and bucket.")
     holdout_every: int = Field(default=4, ge=2, le=1000, description="Each n-th bucket is held out.")
-    reservoir_rows: int = Field(default=20_000, ge=100, le=10_000_000)
-    holdout_rows: int = Field(default=20_000, ge=100, le=10_000_000)
+    reservoir_rows: int = Field(default=20_000, ge=100, le=10_000_000, description="Training rows kept.")
+    holdout_rows: int = Field(default=20_000, ge=100, le=10_000_000, description="Held-out rows kept, the newest.")
     min_records: int = Field(default=1000, ge=20, description="Presumed-normal records before taking part.")
     min_holdout: int = Field(default=200, ge=20, description="Held-out records before voting and alerting.")
 
@@ -98,27 +98,33 @@ class EdgeSettings(ServiceSettings):
     topics: tuple[str, ...] = Field(min_length=1, description="Topics of records, a JSON list.")
     partitions: tuple[int, ...] | None = Field(default=None, description="Assigned mode: these only; else all.")
     mode: Literal["assigned", "group"] = Field(default="assigned", description="group: share with other workers.")
-    group_id: str = Field(default="streamgauge-edge", min_length=1)
+    group_id: str = Field(
+        default="streamgauge-edge",
+        min_length=1,
+        description="Consumer group; in assigned mode the node's name is added.",
+    )
     start: Literal["earliest", "latest"] | datetime = Field(
         default="earliest", description="Where to start without a commit: earliest, latest or an ISO 8601 time."
     )
     profile: str = Field(description="Name of a bundled profile or path of a TOML file.")
 
-    detector: str = "autoencoder"
-    detector_config: dict[str, Any] = Field(default_factory=dict)
+    detector: str = Field(default="autoencoder", description="Name of a detector.")
+    detector_config: dict[str, Any] = Field(
+        default_factory=dict, description="Its hyper-parameters, as JSON; the same on all nodes."
+    )
     learn_labels: bool = Field(default=False, description="Learn from the profile's label field.")
-    alerts: AlertSettings = AlertSettings()
-    learning: LearningSettings = LearningSettings()
+    alerts: AlertSettings = Field(default=AlertSettings(), description="When records become alerts.")
+    learning: LearningSettings = Field(default=LearningSettings(), description="What is learned from.")
 
     key_file: Path | None = Field(default=None, description="Private key that signs what goes to the federation.")
     aggregator_key_file: Path | None = Field(default=None, description="The aggregator's pinned public key.")
     aggregator: str = Field(default="aggregator", description="Name of the aggregator whose messages count.")
     pinned_bundle: Path | None = Field(default=None, description="Score with this bundle only; no federation.")
 
-    commit_interval_s: float = Field(default=1.0, gt=0, le=60)
-    checkpoint_interval_s: float = Field(default=30.0, gt=0, le=3600)
-    status_interval_s: float = Field(default=2.0, gt=0, le=600)
-    poll_timeout_s: float = Field(default=0.2, gt=0, le=10)
+    commit_interval_s: float = Field(default=1.0, gt=0, le=60, description="Between commits of offsets.")
+    checkpoint_interval_s: float = Field(default=30.0, gt=0, le=3600, description="Between checkpoints.")
+    status_interval_s: float = Field(default=2.0, gt=0, le=600, description="Between status reports.")
+    poll_timeout_s: float = Field(default=0.2, gt=0, le=10, description="Longest wait for records in one turn.")
 
     @property
     def site(self) -> str:

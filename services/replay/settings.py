@@ -41,7 +41,7 @@ class ReplaySettings(ServiceSettings):
         default="{site}.records", pattern=r"^[A-Za-z0-9._{}-]+$", description="Name of a site's topic."
     )
     partitions: int = Field(default=2, ge=1, le=1000, description="Of each topic; an entity keeps to one.")
-    replication_factor: int = Field(default=1, ge=1, le=10)
+    replication_factor: int = Field(default=1, ge=1, le=10, description="Of topics that are created.")
     topic_config: dict[str, str] = Field(default=_TOPIC_CONFIG, description="Of topics that are created, as JSON.")
     rate: float = Field(
         default=1000.0, ge=0, allow_inf_nan=False, description="Records/s; 0: as fast as possible."
@@ -54,7 +54,7 @@ class ReplaySettings(ServiceSettings):
         default=None, ge=0, description="Event time starts this long ago; default 0 at speed 1, else 5 days."
     )
     normal_records: Records = Field(default=20_000, description="Normal records before the first burst.")
-    burst_records: int = Field(default=2_000, ge=1)
+    burst_records: int = Field(default=2_000, ge=1, description="Records of a burst, attacks among them.")
     pause_records: Records = Field(default=1_000, description="Normal records between bursts.")
     attack_share: float = Field(default=0.05, ge=0, le=0.5, description="Share of attacks within a burst.")
     run_records: int = Field(default=40, ge=1, description="Attacks of one type in a row, on one or two entities.")
@@ -62,7 +62,7 @@ class ReplaySettings(ServiceSettings):
     batch_records: int = Field(
         default=2_000, ge=1, le=100_000, description="Most records sent before waiting for acks."
     )
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, description="Of the order of records.")
 
     @model_validator(mode="after")
     def _one_topic_each(self) -> Self:

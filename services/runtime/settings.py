@@ -30,20 +30,28 @@ class ClusterSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     bootstrap_servers: str = Field(min_length=3, description="host:port, several separated by commas.")
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
-    sasl_username: str | None = None
-    sasl_password: SecretStr | None = None
-    sasl_password_file: Path | None = None
-    ssl_cafile: Path | None = None
-    ssl_certfile: Path | None = None
-    ssl_keyfile: Path | None = None
-    ssl_check_hostname: bool = True
-    session_timeout_s: float = Field(default=45.0, ge=1, le=1800)
-    heartbeat_s: float = Field(default=3.0, ge=0.1, le=60)
-    request_timeout_s: float = Field(default=30.0, ge=1, le=600)
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="How the brokers are spoken to."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        default=None, description="Needed with SASL."
+    )
+    sasl_username: str | None = Field(default=None, description="Needed with SASL.")
+    sasl_password: SecretStr | None = Field(default=None, description="Better: sasl_password_file.")
+    sasl_password_file: Path | None = Field(default=None, description="File with the password.")
+    ssl_cafile: Path | None = Field(default=None, description="Certificates that the brokers' are checked with.")
+    ssl_certfile: Path | None = Field(default=None, description="Own certificate, for mutual TLS.")
+    ssl_keyfile: Path | None = Field(default=None, description="Its private key.")
+    ssl_check_hostname: bool = Field(default=True, description="The certificate must name the host.")
+    session_timeout_s: float = Field(
+        default=45.0, ge=1, le=1800, description="Group mode: a silent member is dropped after this."
+    )
+    heartbeat_s: float = Field(default=3.0, ge=0.1, le=60, description="At most a third of session_timeout_s.")
+    request_timeout_s: float = Field(default=30.0, ge=1, le=600, description="Of one request to a broker.")
     delivery_timeout_s: float = Field(default=120.0, ge=1, le=3600, description="Then the send is repeated.")
-    max_poll_interval_s: float = Field(default=300.0, ge=1, le=3600)
+    max_poll_interval_s: float = Field(
+        default=300.0, ge=1, le=3600, description="Group mode: a member that polls less often is dropped."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -88,12 +96,20 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_nested_delimiter=_NESTED, extra="forbid", frozen=True)
 
-    topic_prefix: str = Field(default="streamgauge.", pattern=r"^[A-Za-z0-9._-]{0,100}$")
-    federation: str = Field(default="default", pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$")
-    metrics_host: str = "127.0.0.1"
+    topic_prefix: str = Field(
+        default="streamgauge.", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="Of the names of all own topics."
+    )
+    federation: str = Field(
+        default="default",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$",
+        description="Nodes of one federation learn one model.",
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="Where /metrics, /healthz and /readyz listen.")
     metrics_port: int = Field(default=0, ge=0, le=65535, description="0 takes a free port.")
-    log_format: Literal["console", "json"] = "console"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = Field(default="console", description="json: one object a line.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Less important lines are left out."
+    )
     state_dir: Path = Field(description="Where the service keeps what must outlive a restart.")
 
 
