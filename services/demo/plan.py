@@ -31,8 +31,8 @@ class DemoOptions:
 
     detector: str = "autoencoder"
     learn_labels: bool = False
-    rate: int = 900
-    speed: float = 200.0
+    rate: int = 1500
+    speed: float = 100.0
     normal_s: float = 60.0
     api_port: int = 8000
 
@@ -118,11 +118,11 @@ def _aggregator(options: DemoOptions, bootstrap: str, directory: Path, common: d
         "NODES_KEYS_DIR": str(directory / "keys" / "nodes"),
         "DETECTOR": options.detector,
         "MIN_NODES": len(SITES),
-        "EPOCHS": 8,
-        "LEARNING_RATE": 0.002,
+        "EPOCHS": 12,
+        "LEARNING_RATE": 0.003,
         "ROUND_INTERVAL_S": 10,
         "RETRY_INTERVAL_S": 2,
-        "UPDATE_TIMEOUT_S": 30,
+        "UPDATE_TIMEOUT_S": 20,
         "VOTE_TIMEOUT_S": 20,
         "NODE_TIMEOUT_S": 15,
     }
@@ -151,11 +151,12 @@ def _node(
         "LEARN_LABELS": options.learn_labels,
         "STATUS_INTERVAL_S": 0.5,
         "CHECKPOINT_INTERVAL_S": 10,
-        "ALERTS": {"false_alarms_per_day": 20, "gap_s": 60},
+        "ALERTS": {"false_alarms_per_day": 40, "gap_s": 120},
         "LEARNING": {
             "warm_up_s": 5 * options.speed,
             "quarantine_s": 1.5 * options.speed,
             "bucket_s": 60,
+            "rows_per_bucket": 32,
             "min_records": 300,
             "min_holdout": 100,
         },

@@ -105,11 +105,12 @@ def _scores_text(view: View) -> str:
     if scores.precision is None:
         return "no alerts yet"
     recall = (
-        "no attack yet"
-        if scores.recall is None
-        else f"recall {scores.recall:.0%} of {scores.attacks} attack records"
+        "no attack yet" if scores.recall is None else f"{scores.recall:.0%} of {scores.attacks} attack records"
     )
-    return f"precision {scores.precision:.0%} of {scores.alerts} alerts, {recall}"
+    return (
+        f"precision {scores.precision:.0%} of {scores.alerted} alerted records "
+        f"({scores.right} of {scores.alerts} alerts hold an attack), recall {recall}"
+    )
 
 
 def _model(view: View) -> Text:

@@ -23,19 +23,23 @@ class Scores:
     Attributes:
         alerts: alerts seen.
         right: alerts with at least one attack record of their entity between first and last.
+        alerted: abnormal records of all alerts.
+        rightly_alerted: those of the alerts that are right.
         attacks: attack records sent while their site was watching.
         found: those of them that lie within an alert of their entity.
     """
 
     alerts: int
     right: int
+    alerted: int
+    rightly_alerted: int
     attacks: int
     found: int
 
     @property
     def precision(self) -> float | None:
-        """Share of the alerts that hold an attack; None before the first alert."""
-        return self.right / self.alerts if self.alerts else None
+        """Share of the alerted records whose alert holds an attack; None before the first alert."""
+        return self.rightly_alerted / self.alerted if self.alerted else None
 
     @property
     def recall(self) -> float | None:
@@ -102,11 +106,12 @@ class Truth(threading.Thread):
         with self._lock:
             alerts = list(self._newest.values())
             found: set[tuple[Partition, str, int]] = set()
-            right = 0
+            right = rightly = 0
             for alert in alerts:
                 where = (Partition(alert.first.topic, alert.first.partition), alert.entity)
                 hits = self._attacks[where].between(alert.first.offset, alert.last.offset)
                 right += bool(hits)
+                rightly += alert.count if hits else 0
                 found |= {(*where, i) for i in hits}
             attacks = sum(len(attacks.offsets) for attacks in self._attacks.values())
-        return Scores(len(alerts), right, attacks, len(found))
+        return Scores(len(alerts), right, sum(a.count for a in alerts), rightly, attacks, len(found))

@@ -45,7 +45,7 @@ class View:
     rounds: list[dict[str, Any]] = field(default_factory=list)
     releases: list[dict[str, Any]] = field(default_factory=list)
     replay: dict[str, Any] = field(default_factory=dict)
-    scores: Scores = field(default_factory=lambda: Scores(0, 0, 0, 0))
+    scores: Scores = field(default_factory=lambda: Scores(0, 0, 0, 0, 0, 0))
     alerts: list[dict[str, Any]] = field(default_factory=list)
 
     @property

@@ -31,8 +31,8 @@ class AutoencoderConfig(DetectorConfig):
         floor: smallest typical error a column is divided by; limits what a constant column can add.
     """
 
-    hidden: int = 64
-    code: int = 12
+    hidden: int = 96
+    code: int = 20
     noise: float = 0.1
     floor: float = 0.05
 
