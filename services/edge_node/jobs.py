@@ -101,7 +101,13 @@ def _calibrate(values: Values, arrays: Arrays) -> tuple[Values, Arrays]:
         return {"threshold": None, "held": "scores of held-out records are not finite"}, {}
     names = np.array(values["entities"])[arrays["entities"]].tolist()
     threshold = by_event_rate(
-        scores, arrays["times"], names, values["exposure_s"], values["events_per_day"], values["gap_s"]
+        scores,
+        arrays["times"],
+        names,
+        values["exposure_s"],
+        values["events_per_day"],
+        values["gap_s"],
+        dropped_events=values["dropped_events"],
     )
     if labelled := _by_labels(values, arrays, detector, model):
         threshold = labelled

@@ -115,7 +115,8 @@ class Workshop:
         alerts = self.settings.alerts
         values = self._values("calibrate") | {
             "entities": names,
-            "exposure_s": held_out.exposure_s,
+            "exposure_s": held_out.exposure_s + held_out.alarms * self.settings.learning.bucket_s,
+            "dropped_events": held_out.alarms,
             "events_per_day": alerts.false_alarms_per_day,
             "gap_s": alerts.gap_s,
             "f_beta": alerts.f_beta,

@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 DAY_S = 86_400.0
 FEWEST_EVENTS = 10
 """With fewer events allowed in the held-out time, the threshold is an extrapolation: it says so."""
+LEAST_ALLOWED = 0.05
+"""Events still allowed where more were dropped than the rate allows, as in a flood of attacks."""
 TAIL_EVENTS = 50
 """The tail is fitted above a level with at most so many events."""
 MARGIN = 1e-6
@@ -32,7 +34,8 @@ class Threshold:
     Attributes:
         value: positive, finite.
         method: how it was found; `tail` is the fit for less than one allowed event.
-        allowed_events: false-alarm events that the rate allows in the held-out time; None for F-beta.
+        allowed_events: false-alarm events that the rate allows among the held-out records, after those that were
+            dropped with an alarm; None for F-beta.
         events: events that the held-out records would have made at `value`; for F-beta, false positives.
         extrapolated: fewer than `FEWEST_EVENTS` events were allowed, so the value rests on few or no events.
     """
@@ -52,6 +55,7 @@ def by_event_rate(
     events_per_day: float,
     gap_s: float,
     max_share: float = 0.05,
+    dropped_events: int = 0,
 ) -> Threshold:
     """The lowest held-out score from which on up the events stay within the allowed rate.
 
@@ -64,6 +68,10 @@ def by_event_rate(
     above a level u with at most `TAIL_EVENTS` events, the events' peaks are taken as exponential with their mean
     excess b, and the line is ``u + b * ln(events at u / allowed)``, always above the highest score seen.
 
+    A record above the line in force is never held out, nor what is near. Without those events every recalibration
+    would allow the full rate again, on top of what the last one allowed, and the line would sink from release to
+    release. So they are taken from the allowed number; at least `LEAST_ALLOWED` is left.
+
     Args:
         scores: (n,) raw scores of held-out, presumed-normal records; finite, at least one.
         times: (n,) event time in seconds, any order.
@@ -72,6 +80,7 @@ def by_event_rate(
         events_per_day: allowed false-alarm events per day and entity, positive.
         gap_s: as in the grouping policy.
         max_share: in (0, 1].
+        dropped_events: alarms in the held-out time whose records are not among `scores`.
     Raises:
         StateError: no scores, or one that is not finite.
         ConfigurationError: rate, exposure or share out of range.
@@ -83,6 +92,7 @@ def by_event_rate(
             f"events_per_day={events_per_day}, exposure_s={exposure_s}, max_share={max_share}: "
             "rate and exposure must be positive, the share in (0, 1]"
         )
+    allowed = max(allowed - dropped_events, min(allowed, LEAST_ALLOWED))
     levels = _descend(scores, times, entities, gap_s, int(max_share * len(scores)), allowed)
     if allowed < 1 or not levels:
         return _by_tail(scores, times, entities, allowed, gap_s)

@@ -31,10 +31,22 @@ def splitmix64(values: Hashes) -> Hashes:
 class Bucket:
     """Records of one entity in one minute; ``slot`` is -1 before the first record and when poisoned.
 
-    ``held`` are the held-out rows so far, in parts of (x, times, offsets).
+    ``held`` are the held-out rows so far, in parts of (x, times, offsets); ``alarmed``: an abnormal record
+    was in this very bucket, not only near it.
     """
 
-    __slots__ = ("count", "entity", "entity_id", "held", "minute", "offsets", "poisoned", "slot", "trusted")
+    __slots__ = (
+        "alarmed",
+        "count",
+        "entity",
+        "entity_id",
+        "held",
+        "minute",
+        "offsets",
+        "poisoned",
+        "slot",
+        "trusted",
+    )
 
     def __init__(self, entity: str, minute: int, entity_id: int, trusted: bool) -> None:
         self.entity = entity
@@ -44,6 +56,7 @@ class Bucket:
         self.slot = -1
         self.count = 0
         self.poisoned = False
+        self.alarmed = False
         self.offsets: list[Ints] = []
         self.held: list[tuple[NDArray[np.float32], Floats, Ints]] = []
 

@@ -46,6 +46,7 @@ class Learner:
         self._partitions: dict[str, Quarantine] = {}
         self._reservoir = RowStore(policy.reservoir_rows, d)
         self._holdout = RowStore(policy.holdout_rows, d)
+        self._alarm_times: Floats = np.empty(0)
         self._labelled = RowStore(policy.labelled_rows, d)
 
     def observe(
@@ -123,9 +124,17 @@ class Learner:
             buckets = quarantine.release(min(watermarks[partition], quarantine.watermark))
             if buckets:
                 self._merge(partition, quarantine, [b for b in buckets if b.slot >= 0])
+                alarmed = [b.minute for b in buckets if b.alarmed and quarantine.held_out(b.minute)]
+                self._remember_alarms(np.array(alarmed, np.float64) * self.policy.bucket_s)
                 settled += [self._settled(partition, b) for b in buckets if b.count]
                 quarantine.give_back(buckets)
         return settled
+
+    def _remember_alarms(self, times: Floats) -> None:
+        """Keep the times of alarms in held-out minutes as long as rows of that age are held out."""
+        known = np.concatenate([self._alarm_times, times])
+        oldest = self._holdout.oldest_time - self.policy.bucket_s
+        self._alarm_times = known[known >= oldest][-self.policy.holdout_rows :]
 
     def _settled(self, partition: str, bucket: Bucket) -> Settled:
         learned = not bucket.poisoned
@@ -188,7 +197,9 @@ class Learner:
     def holdout(self) -> HoldOut:
         """The held-out rows; copies."""
         rows = self._holdout.rows()
-        return HoldOut(rows["x"], rows["time"], list(rows["entity"]), rows["exposure_s"], rows["half"])
+        return HoldOut(
+            rows["x"], rows["time"], list(rows["entity"]), rows["exposure_s"], rows["half"], len(self._alarm_times)
+        )
 
     @property
     def holdout_count(self) -> int:
@@ -201,7 +212,7 @@ class Learner:
     def to_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """All state: JSON-able values, and arrays by name."""
         values: dict[str, Any] = {"records_learned": self.records_learned, "records_dropped": self.records_dropped}
-        arrays: dict[str, NDArray[Any]] = {"sums": self._sums.copy()}
+        arrays: dict[str, NDArray[Any]] = {"sums": self._sums.copy(), "alarm_times": self._alarm_times}
         for name, store in self._stores().items():
             values[name], more = store.to_state(f"{name}.")
             arrays.update(more)
@@ -233,6 +244,7 @@ class Learner:
                 "changed; delete the checkpoint to start afresh"
             )
         learner._sums = np.array(arrays["sums"])
+        learner._alarm_times = np.array(arrays["alarm_times"])
         learner.records_learned = int(values["records_learned"])
         learner.records_dropped = int(values["records_dropped"])
         for name, store in learner._stores().items():

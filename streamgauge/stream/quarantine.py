@@ -93,7 +93,9 @@ class Quarantine:
         for (entity, minute), mark in places.items():
             for near in range(minute - guard, minute + guard + 1):
                 if (near + 1) * self.policy.bucket_s + self.policy.delay_s > mark:
-                    self._poison(self._bucket(near, entity, False, names[entity]))
+                    bucket = self._bucket(near, entity, False, names[entity])
+                    bucket.alarmed |= near == minute
+                    self._poison(bucket)
 
     def _poison(self, bucket: Bucket) -> None:
         if bucket.slot >= 0:
@@ -123,7 +125,7 @@ class Quarantine:
         sizes = np.diff(np.append(heads, len(rows)))
         slots = self._fill(buckets, np.split(rows, heads[1:]), seen)
         self.arrays.add(slots, heads, sizes, seen.x[rows])
-        sampled = np.array([b.slot >= 0 and not self._held(b.minute) for b in buckets], bool)
+        sampled = np.array([b.slot >= 0 and not self.held_out(b.minute) for b in buckets], bool)
         if sampled.any():
             hashes = splitmix64(seen.offsets[rows].astype(np.uint64) ^ np.uint64(self._mixer))
             chosen = np.repeat(sampled, sizes)
@@ -131,7 +133,8 @@ class Quarantine:
             rows, hashes = rows[chosen], hashes[chosen]
             self.arrays.sample(group, hashes, seen.x, seen.times, seen.offsets, rows)
 
-    def _held(self, minute: int) -> bool:
+    def held_out(self, minute: int) -> bool:
+        """Whether a minute's rows are held out; decided by its index alone."""
         return minute % self.policy.holdout_every == 0
 
     def _fill(self, buckets: list[Bucket], parts: Sequence[Ints], seen: Observed) -> Ints:
@@ -140,7 +143,7 @@ class Quarantine:
         for bucket, rows in zip(buckets, parts, strict=True):
             if bucket.slot < 0 and not bucket.poisoned:
                 bucket.slot = self.arrays.take()
-            if self._held(bucket.minute) and not bucket.poisoned and bucket.count < limit:
+            if self.held_out(bucket.minute) and not bucket.poisoned and bucket.count < limit:
                 some = rows[: limit - bucket.count]
                 bucket.held.append((seen.x[some], seen.times[some], seen.offsets[some]))
             bucket.count += len(rows)
@@ -171,11 +174,21 @@ class Quarantine:
         arrays[f"{prefix}positions"] = np.concatenate([np.empty(0, np.int64), *parts])
         arrays[f"{prefix}table"] = np.array(
             [
-                (b.minute, b.entity_id, b.trusted, b.poisoned, b.slot >= 0, b.count, len(p), _held_count(b))
+                (
+                    b.minute,
+                    b.entity_id,
+                    b.trusted,
+                    b.poisoned,
+                    b.slot >= 0,
+                    b.count,
+                    len(p),
+                    _held_count(b),
+                    b.alarmed,
+                )
                 for b, p in zip(buckets, parts, strict=True)
             ],
             np.int64,
-        ).reshape(-1, 8)
+        ).reshape(-1, 9)
         arrays.update(self.arrays.pick([b.slot for b in buckets if b.slot >= 0], prefix))
         watermark = None if self.watermark == -np.inf else self.watermark
         state = {"watermark": watermark, "too_late": self.too_late, "entities": list(self._ids), "held": values}
@@ -190,9 +203,11 @@ class Quarantine:
         self.arrays.load(arrays, prefix)
         held = rows_from_state(state["held"], arrays, f"{prefix}held.")
         positions, position, row, slot = arrays[f"{prefix}positions"], 0, 0, 0
-        for minute, entity, trusted, poisoned, slotted, count, kept, rows in arrays[f"{prefix}table"].tolist():
+        for minute, entity, trusted, poisoned, slotted, count, kept, rows, alarmed in arrays[
+            f"{prefix}table"
+        ].tolist():
             bucket = self._bucket(minute, entity, bool(trusted), names[entity])
-            bucket.poisoned, bucket.count = bool(poisoned), count
+            bucket.poisoned, bucket.alarmed, bucket.count = bool(poisoned), bool(alarmed), count
             if slotted:
                 bucket.slot, slot = slot, slot + 1
             if kept:

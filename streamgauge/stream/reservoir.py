@@ -83,6 +83,11 @@ class RowStore:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def oldest_time(self) -> float:
+        """Event time of the oldest row, minus infinity if there is none."""
+        return float(self._rows["time"][: self._count].min()) if self._count else -np.inf
+
     def append(self, rows: Rows) -> None:
         """Add rows; the oldest ones leave when it is full."""
         n = len(rows["time"])

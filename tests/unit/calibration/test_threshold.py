@@ -125,3 +125,30 @@ def test_fbeta_needs_both_classes_and_ignores_the_unlabelled() -> None:
         by_fbeta(np.ones(3), np.array([0.0, 0.0, np.nan]))
     found = by_fbeta(np.array([1.0, 2.0, 99.0]), np.array([0.0, 1.0, np.nan]))
     assert found.value == 2.0
+
+
+def test_recalibration_on_what_the_last_line_left_does_not_sink() -> None:
+    """Held-out scores end at the line in force; the alarms that this cost are taken from the allowed ones."""
+    generator = np.random.default_rng(0)
+    n, exposure_s, rate = 4000, 86_400.0, 40.0
+    names = ["pump"] * n
+    line = np.inf
+    lines = []
+    for _ in range(12):
+        scores = generator.exponential(size=n)
+        times = np.sort(generator.uniform(0, exposure_s, n))
+        kept = scores < line
+        found = by_event_rate(
+            scores[kept],
+            times[kept],
+            names[: int(kept.sum())],
+            exposure_s,
+            rate,
+            1.0,
+            dropped_events=int((~kept).sum()),
+        )
+        line = found.value
+        lines.append(line)
+    expected = np.log(n / rate)
+    assert np.mean(lines[-6:]) > expected - 0.7
+    assert np.mean(lines[-6:]) < expected + 2.5
