@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from services.edge_node.bundle import Bundle, BundleInfo
@@ -122,6 +123,7 @@ def encoded(records: list[dict[str, Any]], schema: FeatureSchema) -> NDArray[np.
 
 def trained_bundle(detector_name: str, schema: FeatureSchema, seed: int = 0) -> Bundle:
     """A bundle trained on normal records, its threshold in the middle of the widest gap between the scores."""
+    torch.set_num_threads(1)  # as the services do; two threads on a busy machine wait for each other
     records = [r for r in plant_records(3000, seed + 1000, attacks=False) if len(r) == 9]
     x = encoded(records, schema)
     centred = x.astype(np.float64) - schema.centre()
