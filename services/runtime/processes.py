@@ -74,6 +74,11 @@ class Child:
         """Its process id."""
         return self._process.pid
 
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code, negative for the signal that ended it; None while it runs."""
+        return self._process.poll()
+
     def terminate(self) -> None:
         """SIGTERM, without waiting."""
         if self.running:
