@@ -1,4 +1,4 @@
-"""Kill suite (a), long: a hundred kills, all detectors, every step of the loop, groups whose workers die in turn."""
+"""Kill suite (a), long: a hundred kills, all detectors, every step of the loop, groups that lose workers."""
 
 from __future__ import annotations
 

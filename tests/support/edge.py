@@ -124,3 +124,6 @@ class Close(float):
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, float) and abs(self - other) <= 1e-5 * max(abs(float(self)), abs(float(other)))
+
+    def __ne__(self, other: object) -> bool:  # float's own would compare exactly
+        return not self == other
