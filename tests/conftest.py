@@ -14,12 +14,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from services.runtime.brokers import LocalBroker, kafka
 from services.runtime.errors import BrokerError
 from tests import brokers
 from tests.backends import EmbeddedBackend, KafkaBackend, LogBackend, MemoryBackend
 
+# No deadline for an example: time is measured in benchmarks, a busy machine is no bug.
+settings.register_profile("project", deadline=None, print_blob=True)
+settings.load_profile("project")
 _PR_SET_CHILD_SUBREAPER = 36
 _LEFT_OVER: list[str] = []
 
@@ -116,8 +120,10 @@ def pytest_configure() -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_sessionfinish() -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
     _LEFT_OVER[:] = [name for pid, name in _children() if _end(pid)]
+    if _LEFT_OVER and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def _children() -> list[tuple[int, str]]:
@@ -165,6 +171,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reasons = Counter(_reason(report) for report in stats.get("skipped", []))
     skips = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common()) or "none"
     terminalreporter.write_line(f"counts: {counts}; skipped because: {skips}")
+    terminalreporter.write_line(brokers.header())
     if _LEFT_OVER:
         terminalreporter.write_line(f"ended processes that tests left running: {', '.join(_LEFT_OVER)}", red=True)
 
