@@ -77,7 +77,7 @@ def test_logs_are_json_without_secrets(capsys: pytest.CaptureFixture[str]) -> No
         setup_logging("json", "info", service="edge")
         get_logger("part").info("hello", sasl_password="geheim", topic="t")
         get_logger("part").debug("not shown")
-        logging.getLogger("kafka.net").warning("third party")
+        logging.getLogger("alembic.runtime").warning("third party")
     finally:
         root.handlers[:] = handlers
         structlog.reset_defaults()
