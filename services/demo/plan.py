@@ -122,8 +122,8 @@ def _aggregator(options: DemoOptions, bootstrap: str, directory: Path, common: d
         "LEARNING_RATE": 0.003,
         "ROUND_INTERVAL_S": 10,
         "RETRY_INTERVAL_S": 2,
-        "UPDATE_TIMEOUT_S": 20,
-        "VOTE_TIMEOUT_S": 20,
+        "UPDATE_TIMEOUT_S": 60,
+        "VOTE_TIMEOUT_S": 40,
         "NODE_TIMEOUT_S": 15,
     }
     return _process(AGGREGATOR, "services.aggregator.main", "AGGREGATOR", settings)
