@@ -25,12 +25,14 @@ def world(best_broker: LocalBroker, topic_prefix: str, tmp_path: Path) -> Iterat
 
 def test_kills_in_mid_work_lose_nothing_and_double_nothing(world: World) -> None:
     chance = seeded("training")
-    world.start(plant_streams(world, 60_000), PER_S)
+    world.start(plant_streams(world, 40_000), PER_S)
     world.until_released(1)
     edges = [chance.choice(world.nodes).service for _ in range(KILLS)]
     victims = [*edges, *[world.aggregator, world.api] * KILLS]
     chance.shuffle(victims)
-    for victim in victims:
+    for number, victim in enumerate(victims):
+        if number == KILLS:  # the rest while alerts flow
+            world.until_alerts()
         kill_somebody(world, victim, chance)
     world.until_released(max(2, world.release_seq() + 1))
     world.until_all_read()

@@ -20,7 +20,7 @@ from services.runtime.log import LogRecord, Outgoing
 from services.runtime.signing import create_key
 from tests.support.edge_process import KILL_AT, LEDGER, ROUND_STEPS, STEPS
 from tests.support.plant import messages, plant_records, write_profile
-from tests.support.processes import AGGREGATOR, API, EDGE, Service, until
+from tests.support.processes import AGGREGATOR, API, EDGE, Service, alerts_in, until
 from tests.support.site import Feeder, Site
 
 M = TypeVar("M", bound=Message)
@@ -173,6 +173,10 @@ class World:
             return len(nodes) == len(self.nodes) and all(n["status"]["release_seq"] >= number for n in nodes)
 
         until(released, self.log_tails)
+
+    def until_alerts(self) -> None:
+        """Wait until the API shows alerts."""
+        until(lambda: alerts_in(self.api), self.log_tails)
 
     def release_seq(self) -> int:
         """The newest release, by its topic."""

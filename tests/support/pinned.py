@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from services.runtime.brokers import LocalBroker
+from services.runtime.log import Outgoing
 from tests.support.edge import assert_same_alerts
 from tests.support.edge_process import KILL_AT
 from tests.support.offline import Offline, offline_pass, pinned_settings
@@ -66,6 +67,7 @@ class PinnedWorld:
         self.feeder = Feeder(self.site, self.records, per_s)
         self.api = Service("api", API, self._api_settings(), directory)
         self.edges: dict[str, Service] = {}
+        self._passes = 0
 
     def _api_settings(self) -> dict[str, object]:
         return {
@@ -86,16 +88,20 @@ class PinnedWorld:
         group = str(self._settings["GROUP_ID"])
         return group if mode == "group" else f"{group}.{node.replace('/', '.')}"
 
-    def expected(self, records: int | None = None) -> Offline:
-        """The offline pass over what was sent (all, or the first so many)."""
+    def offline(self, records: list[Outgoing]) -> Offline:
+        """The offline pass over records, with the id that the topic has now."""
         values = self._settings | {"NODE": "offline/1"}
-        settings = pinned_settings(values, self.directory / "offline")
-        sent = self.feeder.sent if records is None else self.feeder.sent[:records]
-        return offline_pass(settings, sent, PARTITIONS, self.site.incarnation(self.topic))
+        self._passes += 1
+        settings = pinned_settings(values, self.directory / f"offline-{self._passes}")
+        return offline_pass(settings, records, PARTITIONS, self.site.incarnation(self.topic))
+
+    def log_tails(self) -> str:
+        """The end of each process's output."""
+        return "".join(service.log_tail() for service in (*self.edges.values(), self.api))
 
     def assert_api_shows_the_offline_pass(self) -> None:
         """Waits until the API shows as much, then compares all, ends all processes and compares again."""
-        offline = self.expected()
+        offline = self.offline(self.feeder.sent)
         assert offline.nearest > SMALLEST_DISTANCE
         assert len(offline.alerts) > 10
         wanted = versions(offline.alerts)
@@ -111,8 +117,9 @@ class PinnedWorld:
         shown, wanted = versions(alerts_in(self.api)) or {}, versions(offline.alerts) or {}
         missing, surplus = wanted.keys() - shown.keys(), shown.keys() - wanted.keys()
         older = [key for key in wanted.keys() & shown.keys() if wanted[key] != shown[key]]
-        logs = "".join(service.log_tail() for service in (*self.edges.values(), self.api))
-        return f"{len(missing)} missing, {len(surplus)} surplus, {len(older)} of another version; {logs}"
+        return (
+            f"{len(missing)} missing, {len(surplus)} surplus, {len(older)} of another version; {self.log_tails()}"
+        )
 
     def close(self) -> None:
         """Kill what still runs."""
