@@ -1,6 +1,7 @@
 """Tables of all settings and metrics, made from the code by ``python -m services.reference``.
 
-The settings go to ``docs/configuration.md``, the metrics into the README between two marks. A test keeps both current.
+The settings go to ``docs/configuration.md``, the metrics into the README between two marks; a test keeps both
+current.
 """
 
 from __future__ import annotations
