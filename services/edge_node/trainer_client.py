@@ -100,6 +100,7 @@ class TrainerClient:
             self._process.end()
         self._process = None
         self._answers = queue.Queue()
+        self._forget_job()
         self.busy = False
 
     def _listen(self, process: TrainerProcess) -> None:
