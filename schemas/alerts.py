@@ -44,7 +44,7 @@ class Alert(Message):
     alert_id: UUID = Field(description="UUIDv5 of federation, detector and the first record's id.")
     version: int = Field(ge=1, description="Rises with every message about this alert.")
     state: AlertState
-    close_reason: Literal["gap", "max_records", "max_duration"] | None = None
+    close_reason: Literal["gap", "max_records", "max_duration", "log_replaced"] | None = None
     continues: UUID | None = Field(default=None, description="The alert that this one continues, if it was cut.")
     federation: Name
     detector: Name

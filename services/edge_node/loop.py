@@ -17,9 +17,10 @@ from services.edge_node.scorer import Scorer
 from services.edge_node.settings import EdgeSettings
 from services.edge_node.sources import Sources
 from services.edge_node.tasks import Answer
-from services.runtime.log import Consumer, Producer
+from services.runtime.log import Consumer, Partition, Producer
 from services.runtime.logging import get_logger
 from streamgauge.features import FeatureSchema
+from streamgauge.stream.context import PartitionContext
 
 log = get_logger("edge.loop")
 
@@ -90,7 +91,8 @@ class EdgeLoop:
         self.reach("polled")
         for reset in polled.resets:
             self.sources.reset(reset)
-            self.guard.forget(reset.partition)
+        while self.sources.replaced:
+            self.end(*self.sources.replaced.pop())
         if self.sources.unsaved:
             self.save()
         for records in self.guard.split(polled.records):
@@ -104,6 +106,11 @@ class EdgeLoop:
             self.save()
         if self._status_due(now):
             self.reporter.report(self, time.time())
+
+    def end(self, partition: Partition, context: PartitionContext) -> None:
+        """The log behind a context was replaced: close its alerts, forget what belongs to its offsets."""
+        self.producer.deliver(self.node.end(partition, context, time.monotonic()))
+        self.guard.forget(partition)
 
     def handle(self, records: Records) -> None:
         """Score records and send what came of it; they count as handled once all of it is acknowledged."""

@@ -113,6 +113,12 @@ class Node:
             self.counts.alerts += sum(change.state == "opened" for _, _, change in changes)
         return out
 
+    def end(self, partition: Partition, context: PartitionContext, now: float) -> list[Outgoing]:
+        """The partition's log was replaced: the last messages of its open alerts; its quarantine is dropped."""
+        self.learner.forget(str(partition))
+        changes = [(partition, context.topic_incarnation, change) for change in context.grouper.close_all()]
+        return self._writer.write(changes, self.scorer, now)
+
     @property
     def unexplained(self) -> int:
         """Alert messages sent without explanation because of the cap."""

@@ -46,6 +46,8 @@ class Sources:
         self.contexts: dict[Partition, PartitionContext] = {}
         self.released: Callable[[Partition], None] = lambda _: None
         """Told of each partition that was revoked, after its context was written."""
+        self.replaced: list[tuple[Partition, PartitionContext]] = []
+        """Contexts of logs that were deleted and made again; the loop closes their alerts."""
         self.unsaved = False
         """Whether a partition was taken over whose context stands in no checkpoint yet.
 
@@ -111,6 +113,7 @@ class Sources:
         incarnation = reset.topic_id or str(uuid4())
         beginning = self._consumer.beginning(reset.partition)
         log.warning("log was replaced", partition=str(reset.partition), incarnation=incarnation)
+        self.replaced.append((reset.partition, self.contexts[reset.partition]))
         self.contexts[reset.partition] = self._fresh(incarnation, beginning)
         self.unsaved = True
 
@@ -159,6 +162,7 @@ class Sources:
             if self._same_life(partition, own.topic_incarnation, own.next_offset, topic_id):
                 return own
             log.warning("topic was replaced; reading starts at its beginning", partition=str(partition))
+            self.replaced.append((partition, own))
             return self._fresh(topic_id or str(uuid4()), self._consumer.beginning(partition))
         return self._fresh(*self._start(partition, topic_id))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 ChangeState = Literal["opened", "grown", "closed"]
-CloseReason = Literal["gap", "max_records", "max_duration"]
+CloseReason = Literal["gap", "max_records", "max_duration", "log_replaced"]
 Payload = dict[str, Any]
 """JSON-able facts about one record, kept with the alert."""
 

@@ -121,6 +121,13 @@ class AlertGrouper:
         run.settle()
         return run.changes
 
+    def close_all(self) -> list[AlertChange]:
+        """Close what is open because the log was replaced: nothing can extend it any more."""
+        closed = [a.change("closed", 1 + a.count.bit_length(), "log_replaced") for a in self._open.values()]
+        self._open.clear()
+        self._expiry.clear()
+        return closed
+
     def to_state(self) -> dict[str, Any]:
         """All state as JSON-able values; `from_state` gives a grouper that goes on exactly the same."""
         return {
