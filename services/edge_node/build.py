@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from services.edge_node.alerts import AlertWriter
@@ -26,6 +27,7 @@ from services.edge_node.sources import Sources
 from services.edge_node.tasks import Workshop
 from services.edge_node.trainer import TrainerProcess
 from services.edge_node.trainer_client import TrainerClient
+from services.runtime.atomic import write_atomic
 from services.runtime.envelope import Sealer
 from services.runtime.errors import SettingsError
 from services.runtime.log import Consumer, Producer
@@ -88,9 +90,9 @@ class EdgeNode:
         self._profile = load_profile(settings.profile)
         schema = self._profile.schema
         detector = DETECTORS[settings.detector](schema.width, settings.detector_config)
-        self._incarnation = int(time.time() * 1000)
+        self._incarnation = begin_incarnation(settings.state_dir / "incarnation", int(time.time() * 1000))
         self._topics = Topics(settings.topic_prefix)
-        identity = _identity(settings, schema)
+        identity = _identity(settings, schema, detector)
         saved = Checkpoint.load(checkpoint_path(settings), identity)
         self._guard = PoisonGuard(settings.state_dir / "in-progress")
         self._consumer = clients.consumer(settings.records, f"{settings.node}-records", _group_id(settings))
@@ -187,6 +189,19 @@ class EdgeNode:
         return Sealer(self._settings.node, self._incarnation, key)
 
 
+def begin_incarnation(path: Path, now_ms: int) -> int:
+    """A number that rises with every start of the node, also where the clock was set back meanwhile.
+
+    Args:
+        path: of the file that remembers the last one.
+        now_ms: milliseconds since the epoch.
+    """
+    known = int(path.read_text()) if path.exists() else 0
+    incarnation = max(now_ms, known + 1)
+    write_atomic(path, str(incarnation).encode())
+    return incarnation
+
+
 def _group_id(settings: EdgeSettings) -> str:
     """Workers of a group share one id; assigned nodes commit under a name of their own."""
     return (
@@ -194,12 +209,13 @@ def _group_id(settings: EdgeSettings) -> str:
     )
 
 
-def _identity(settings: EdgeSettings, schema: FeatureSchema) -> dict[str, str]:
+def _identity(settings: EdgeSettings, schema: FeatureSchema, detector: Detector) -> dict[str, str]:
     return {
         "node": settings.node,
         "federation": settings.federation,
         "detector": settings.detector,
         "schema_hash": schema.hash,
+        "layout_hash": detector.layout.hash,
     }
 
 

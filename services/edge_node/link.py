@@ -86,6 +86,7 @@ class FederationLink(threading.Thread):
         self._status: Outgoing | None = None
         self._newest: dict[str, FederationMessage] = {}
         self._fence = 0
+        self._written: dict[str, tuple[int, int, int]] = {}
 
     def submit(self, outgoing: Outgoing) -> None:
         """Send an update or vote; kept and repeated until it is acknowledged."""
@@ -152,11 +153,15 @@ class FederationLink(threading.Thread):
             return
         if message is None:
             return
+        # A genuine message appended once more must not count again: within a topic these only rise.
+        written = (opened.fence, opened.incarnation, opened.sequence)
         if opened.fence < self._fence:
             self._ignore("old-fence", record)
-            return
-        self._fence = opened.fence
-        self._take(message)
+        elif written <= self._written.get(record.topic, (0, 0, 0)):
+            self._ignore("repeated", record)
+        else:
+            self._fence, self._written[record.topic] = opened.fence, written
+            self._take(message)
 
     def _read(self, opened: Opened) -> FederationMessage | None:
         kinds: dict[str, type[FederationMessage]] = {k.TYPE: k for k in KINDS}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.edge_node.build import Hooks
+from services.edge_node.build import Hooks, begin_incarnation
 from services.edge_node.bundle import Bundle
 from services.edge_node.checkpoint import Checkpoint
 from services.edge_node.loop import checkpoint, checkpoint_path
@@ -220,3 +220,8 @@ def test_the_schema_of_the_profile_is_part_of_the_identity(
     Checkpoint({**identity, "schema_hash": "1" * 64}).save(checkpoint_path(settings))
     with pytest.raises(StateError, match="schema_hash was '111"):
         RunningNode(settings, memory_broker("records", 1))
+
+
+def test_the_incarnation_rises_even_if_the_clock_was_set_back(tmp_path: Path) -> None:
+    path = tmp_path / "incarnation"
+    assert [begin_incarnation(path, now) for now in (1000, 500, 2000)] == [1000, 1001, 2000]

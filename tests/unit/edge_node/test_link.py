@@ -392,3 +392,14 @@ def test_a_defect_is_kept_for_the_main_loop(linked: Linked, monkeypatch: pytest.
     linked.link.start()
     linked.link.join(20)
     assert isinstance(linked.link.failure, ZeroDivisionError)
+
+
+def test_a_genuine_message_appended_again_does_not_count(started: Linked, aggregator: Aggregator) -> None:
+    old = SEALER.seal(aggregator.plan(1), TOPICS.rounds, b"key")
+    started.broker.producer().deliver([old])
+    assert started.fact().message == aggregator.plan(1)
+    aggregator.say(aggregator.plan(2))
+    assert started.fact().message == aggregator.plan(2)
+    started.broker.producer().deliver([old])
+    started.wait("repeated")
+    assert started.link.facts.empty()
