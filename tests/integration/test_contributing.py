@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DROPPED = {
     "new_detector.py": "streamgauge/detectors/linear.py",
-    "new_rule.py": "streamgauge/federation/rules/median.py",
+    "new_rule.py": "streamgauge/federation/rules/equal_mean.py",
     "press.toml": "streamgauge/profiles/press.toml",
 }
 
@@ -47,11 +47,11 @@ def run(copy: Path, *arguments: str) -> str:
 
 def test_one_file_makes_a_detector_and_one_a_rule(copy: Path) -> None:
     suites = ("tests/unit/detectors", "tests/unit/federation/test_rules.py", "tests/unit/test_architecture.py")
-    shown = run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", *suites, "-k", "linear or median")
+    shown = run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", *suites, "-k", "linear or equal_mean")
     assert " passed" in shown
     assert " skipped in" not in shown
     run(copy, "-c", "from streamgauge.detectors import DETECTORS; DETECTORS['linear'](7, {'code': 2}).layout.hash")
-    settings = "AggregatorSettings.model_fields; RULES['median'](np.ones((3, 2)), np.ones(3), {})"
+    settings = "AggregatorSettings.model_fields; RULES['equal_mean'](np.ones((3, 2)), np.ones(3), {})"
     imports = "import numpy as np; from services.aggregator.settings import AggregatorSettings, RULES; "
     run(copy, "-c", imports + settings)
 

@@ -17,7 +17,10 @@ from services.api.routes_models import router as model_routes
 from services.api.routes_service import metrics_router, open_router
 from services.runtime.settings import ClusterSettings, variable_names
 from services.runtime.topics import Topics
+from streamgauge.detectors import DETECTORS
+from streamgauge.federation.rules_base import RULES
 from streamgauge.profiles.decoder import Rejected
+from streamgauge.profiles.profile import bundled_profiles
 from tests.unit.docs import pages
 from tests.unit.docs.pages import ROOT, inline, links, rows
 
@@ -105,6 +108,11 @@ def test_the_readme_lists_every_route_and_filter() -> None:
         AlertQuestion.model_fields
     )
     assert set(re.findall(r"`(\w+)`", rounds)) <= set(RoundQuestion.model_fields)
+
+
+def test_the_readme_names_every_detector_rule_and_profile() -> None:
+    named = set(inline("README.md"))
+    assert {*DETECTORS, *RULES, *bundled_profiles()} <= named
 
 
 def test_topics_and_their_retention() -> None:
