@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 
@@ -43,6 +44,10 @@ def serve(hooks: Hooks | None = None) -> None:
         settings.metrics_host, settings.metrics_port, ready=lambda: bool(edge.loop.sources.contexts)
     )
     get_logger("edge").info("started", metrics=f"http://{settings.metrics_host}:{status.port}/metrics")
+    # Half a million objects of torch and others live as long as the process: without them a full collection does
+    # not stop the loop for a tenth of a second.
+    gc.collect()
+    gc.freeze()
     try:
         edge.start()
         edge.loop.run(stop.is_set)

@@ -95,8 +95,12 @@ class Node:
         changes: Changes = []
         for partition, batch in records.items():
             context = contexts[partition]
-            innocent = [r for r in batch if not self._guard.condemned(r)]
-            out += [self._reject(r, "crashed", "crashed the scorer") for r in batch if self._guard.condemned(r)]
+            innocent = batch
+            if not self._guard.calm:
+                innocent = [r for r in batch if not self._guard.condemned(r)]
+                out += [
+                    self._reject(r, "crashed", "crashed the scorer") for r in batch if self._guard.condemned(r)
+                ]
             if innocent:
                 with self._guard.marked({partition: innocent}):
                     parts, failed = bisect(self._decoder.decode, innocent)

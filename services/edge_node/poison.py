@@ -89,6 +89,11 @@ class PoisonGuard:
         if any(rest.values()):
             yield {partition: batch for partition, batch in rest.items() if batch}
 
+    @property
+    def calm(self) -> bool:
+        """Whether no record is suspected: then none is condemned, and nobody needs to ask for each."""
+        return not self._attempts
+
     def condemned(self, record: LogRecord) -> bool:
         """Whether this record was alone in the marker too often."""
         return self._attempts.get(_key(record), 0) >= CHANCES

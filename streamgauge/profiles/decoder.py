@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -118,7 +120,8 @@ class Decoder:
         self.profile = profile
         self._reader = RecordReader(profile, learn_labels, max_record_bytes)
         attributes = self._reader.attributes
-        self._numeric = [attributes[f.field] for f in profile.numeric]
+        self._width = len(profile.numeric)  # the first values of each struct
+        self._pack = struct.Struct(f"{self._width}d").pack
         self._categorical = [(attrgetter(attributes[f.field]), category_codes(f)) for f in profile.categorical]
         self._others = [len(f.feature.categories) for f in profile.categorical]
         self._time = attrgetter(attributes[profile.time.field]) if profile.time.field else None
@@ -161,13 +164,14 @@ class Decoder:
         return good, structs, rejected
 
     def _matrix(self, structs: list[Any]) -> NDArray[np.float64]:
-        """(n, numeric); None becomes NaN in numpy's own conversion."""
-        shape = (len(structs), len(self._numeric))
-        if not all(shape):
-            return np.empty(shape, np.float64)
-        rows: Any = map(attrgetter(*self._numeric), structs)
-        cells = rows if shape[1] == 1 else chain.from_iterable(rows)
-        return np.fromiter(cells, np.float64, shape[0] * shape[1]).reshape(shape)
+        """(n, numeric); packing costs a third of numpy's conversion, which only None (it becomes NaN) needs."""
+        width = self._width
+        rows = [msgspec.structs.astuple(record)[:width] for record in structs]
+        try:
+            cells = np.frombuffer(bytearray().join([self._pack(*row) for row in rows]), np.float64)
+        except struct.error:
+            cells = np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * width)
+        return cells.reshape(len(rows), width)
 
     def _codes(self, structs: list[Any]) -> NDArray[np.int64]:
         codes = np.empty((len(structs), len(self._categorical)), np.int64)

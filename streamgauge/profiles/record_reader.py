@@ -16,12 +16,14 @@ _DIGITS = 18
 
 
 def struct_fields(profile: Profile, learn_labels: bool) -> dict[str, str]:
-    """JSON field -> attribute of the struct, for the fields that a decoder reads from every record."""
+    """JSON field -> attribute of the struct, for the fields that a decoder reads from every record.
+
+    Numeric fields come first, so that a struct's first values are its row of the matrix.
+    """
     label = (profile.label.field,) if profile.label and learn_labels else ()
-    features = (*(f.field for f in profile.numeric), *(f.field for f in profile.categorical))
-    names = dict.fromkeys(
-        name for name in (profile.time.field, profile.entity, *features, *label) if name is not None
-    )
+    categorical = (f.field for f in profile.categorical)
+    others = (profile.time.field, profile.entity, *categorical, *label)
+    names = dict.fromkeys([*(f.field for f in profile.numeric), *(name for name in others if name is not None)])
     return {name: f"f{i}" for i, name in enumerate(names)}
 
 

@@ -99,8 +99,14 @@ class LastValues:
         self, entities: Sequence[str], times: Floats, start: int, longest: float
     ) -> tuple[NDArray[np.int64], int]:
         """Slots (-1: none) of the rows from `start` up to where old entities must first make room."""
+        find = self._slots.get
+        known = np.array([find(entity, -1) for entity in entities[start:]], np.int64)
+        if (known >= 0).all():  # the common case: no new entity
+            self._watermark = max(self._watermark, float(times[start:].max()))
+            np.maximum.at(self._seen, known, times[start:])
+            return known, len(times)
         slots: list[int] = []
-        find, stamps = self._slots.get, times[start:].tolist()
+        stamps = times[start:].tolist()
         for k, time in enumerate(stamps):
             if time > self._watermark:
                 self._watermark = time
