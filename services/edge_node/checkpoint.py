@@ -29,7 +29,7 @@ class Checkpoint:
     """What a restart needs.
 
     Attributes:
-        identity: node, federation, detector, hashes of schema and layout; a checkpoint of another identity is refused.
+        identity: node, federation, detector, hashes of schema and layout; another identity is refused.
         contexts: state of each source partition's context.
         sequence: number of the contexts written to the topic.
         counts: totals.
