@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "docs" / "examples"
+
+
+def registered(file: str) -> str:
+    """The name under which an example registers itself."""
+    found = re.search(r'register\("(\w+)"\)', (EXAMPLES / file).read_text())
+    assert found
+    return found[1]
+
+
+DETECTOR, RULE = registered("new_detector.py"), registered("new_rule.py")
 DROPPED = {
-    "new_detector.py": "streamgauge/detectors/linear.py",
-    "new_rule.py": "streamgauge/federation/rules/equal_mean.py",
+    "new_detector.py": f"streamgauge/detectors/{DETECTOR}.py",
+    "new_rule.py": f"streamgauge/federation/rules/{RULE}.py",
     "press.toml": "streamgauge/profiles/press.toml",
 }
 
@@ -26,7 +38,7 @@ def copy(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for source, target in DROPPED.items():
         assert not (tmp_path / target).exists(), f"{target} exists now: choose another name for the example"
-        shutil.copy(ROOT / "docs/examples" / source, tmp_path / target)
+        shutil.copy(EXAMPLES / source, tmp_path / target)
     return tmp_path
 
 
@@ -47,11 +59,11 @@ def run(copy: Path, *arguments: str) -> str:
 
 def test_one_file_makes_a_detector_and_one_a_rule(copy: Path) -> None:
     suites = ("tests/unit/detectors", "tests/unit/federation/test_rules.py", "tests/unit/test_architecture.py")
-    shown = run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", *suites, "-k", "linear or equal_mean")
+    shown = run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", *suites, "-k", f"{DETECTOR} or {RULE}")
     assert " passed" in shown
     assert " skipped in" not in shown
-    run(copy, "-c", "from streamgauge.detectors import DETECTORS; DETECTORS['linear'](7, {'code': 2}).layout.hash")
-    settings = "AggregatorSettings.model_fields; RULES['equal_mean'](np.ones((3, 2)), np.ones(3), {})"
+    run(copy, "-c", f"from streamgauge.detectors import DETECTORS; DETECTORS['{DETECTOR}'](7, {{}}).layout.hash")
+    settings = f"AggregatorSettings.model_fields; RULES['{RULE}'](np.ones((3, 2)), np.ones(3), {{}})"
     imports = "import numpy as np; from services.aggregator.settings import AggregatorSettings, RULES; "
     run(copy, "-c", imports + settings)
 
