@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Self
 
@@ -66,7 +67,9 @@ class AggregatorSettings(ServiceSettings):
 
     @model_validator(mode="after")
     def _known_names(self) -> Self:
-        RULES[self.rule](np.zeros((1, 1)), np.ones(1), self.rule_config)
+        # The smallest round that can close: a rule that needs more would fail there, with nobody watching.
+        fewest = max(1, math.ceil(self.quorum * self.min_nodes - 1e-9))
+        RULES[self.rule](np.zeros((fewest, 1)), np.ones(fewest), self.rule_config)
         DETECTORS[self.detector](1, self.detector_config)
         return self
 

@@ -22,8 +22,8 @@ def clip_norm(delta: Vector, bound: float) -> Vector:
     Raises:
         StateError: the norm is not finite or over `REFUSE_FACTOR` times the bound.
 
-    >>> clip_norm(np.array([3.0, 4.0]), 1.0).tolist()
-    [0.6, 0.8]
+    >>> clip_norm(np.array([3.0, 4.0]), 2.5).tolist()
+    [1.5, 2.0]
     """
     norm = float(np.linalg.norm(delta))
     if not norm <= REFUSE_FACTOR * bound:

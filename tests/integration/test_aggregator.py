@@ -16,6 +16,7 @@ from services.aggregator.build import MIGRATIONS
 from services.aggregator.tables import ARTEFACTS, METADATA
 from services.runtime.database import open_database
 from services.runtime.log import Partition
+from streamgauge.federation.rules_base import RULES
 from streamgauge.layout import Item, Layout, initial_weights
 from tests.integration.aggregator_world import LAYOUT, SCHEMA, TOPICS, World
 
@@ -54,6 +55,24 @@ def test_round_0_then_training_rounds_are_released(world: World) -> None:
     plans = world.said(RoundPlan, TOPICS.rounds)
     assert plans[1].base_sha256 == first.weights.sha256
     assert world.refusals() == {}
+
+
+@pytest.mark.parametrize("rule", list(RULES))
+def test_every_rule_merges_a_live_round(tmp_path: Path, rule: str) -> None:
+    names = ("a/1", "b/1", "c/1", "d/1", "e/1")
+    world = World(tmp_path, names, rule=rule, norm_bound=10.0)
+    world.until(lambda: len(world.releases) == 2)
+    first, second = world.releases
+    plan = world.nodes[0].plans[second.round]
+    assert plan.rule == rule
+    _, base = world.artefact(first.weights.offset, first.weights.sha256)
+    _, weights = world.artefact(second.weights.offset, second.weights.sha256)
+    deltas = np.stack([node.arrays(plan)["w"].astype(np.float64).ravel() for node in world.nodes])
+    whole = np.column_stack([deltas, [float(node.arrays(plan)["b"]) for node in world.nodes]])
+    merged = RULES[rule](whole, np.full(5, 100.0), {})
+    np.testing.assert_allclose(weights["w"].ravel(), base["w"].ravel() + merged[:-1], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(weights["b"], base["b"] + merged[-1], rtol=1e-5, atol=1e-7)
+    world.close()
 
 
 def test_training_rounds_keep_their_interval(world: World) -> None:

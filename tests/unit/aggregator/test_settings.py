@@ -54,3 +54,17 @@ def test_wrong_settings_fail_in_one_line(
     with pytest.raises(SettingsError, match=match) as caught:
         load_settings(AggregatorSettings)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_rule_that_the_smallest_round_cannot_serve_is_refused_at_the_start(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv(PREFIX + "RULE", "krum")
+    environment.setenv(PREFIX + "RULE_CONFIG", '{"hostile": 2}')
+    environment.setenv(PREFIX + "MIN_NODES", "8")
+    with pytest.raises(
+        SettingsError, match=r"hostile=2 needs at least 7 updates .* are 4; raise min_nodes or quorum"
+    ):
+        load_settings(AggregatorSettings)
+    environment.setenv(PREFIX + "QUORUM", "0.85")
+    assert load_settings(AggregatorSettings).merge_policy.rule_config == {"hostile": 2}

@@ -20,6 +20,7 @@ from streamgauge.federation.merging import (
     merge_statistics,
     unflatten,
 )
+from streamgauge.federation.rules_base import RULES
 from streamgauge.layout import Item, Layout, initial_weights
 from tests.unit.federation.test_kinds import moments
 
@@ -67,10 +68,12 @@ def test_the_agreement_draws_weights_and_adds_moments() -> None:
     assert "head" not in base
 
 
-def test_the_candidate_is_the_same_in_every_order_and_keeps_the_scaler() -> None:
+@pytest.mark.parametrize("rule", list(RULES))
+def test_the_candidate_is_the_same_in_every_order_and_keeps_the_scaler(rule: str) -> None:
+    policy = MergePolicy(rule=rule, norm_bound=1.0)
     base = _base()
     parts = [_delta("a", 0.1, 10), _delta("b", -0.2, 1000), _delta("c", 0.05, 30)]
-    results = [make_candidate(LAYOUT, base, list(order), 1.0, POLICY) for order in permutations(parts)]
+    results = [make_candidate(LAYOUT, base, list(order), 1.0, policy) for order in permutations(parts)]
     for result in results[1:]:
         assert all(result[name].tobytes() == results[0][name].tobytes() for name in result)
     assert results[0]["scaler.sum"].tobytes() == base["scaler.sum"].tobytes()

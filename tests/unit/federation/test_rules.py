@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
+from importlib import import_module
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,6 +16,8 @@ from streamgauge.federation.counts import cap_counts
 from streamgauge.federation.rules_base import RULES, Vector
 
 SEEDS = st.integers(0, 2**32 - 1)
+CLOSE = 1e-5
+"""How near results must be, as a share of the updates' size: iterative rules stop at a tolerance."""
 
 
 def _draw(seed: int, n: int = 5, d: int = 7) -> tuple[Vector, Vector]:
@@ -22,11 +27,35 @@ def _draw(seed: int, n: int = 5, d: int = 7) -> tuple[Vector, Vector]:
 
 @pytest.mark.parametrize("name", list(RULES))
 class TestEveryRule:
-    @given(seed=SEEDS)
-    def test_identical_updates_are_a_fixed_point(self, name: str, seed: int) -> None:
-        updates, counts = _draw(seed)
-        same = np.repeat(updates[:1], 5, axis=0)
+    @given(seed=SEEDS, n=st.integers(1, 9))
+    def test_identical_updates_are_a_fixed_point(self, name: str, seed: int, n: int) -> None:
+        updates, counts = _draw(seed, n)
+        same = np.repeat(updates[:1], n, axis=0)
         np.testing.assert_allclose(RULES[name](same, counts, {}), updates[0], rtol=1e-12, atol=1e-12)
+
+    @given(seed=SEEDS)
+    def test_one_update_is_taken_and_two_are_met_between(self, name: str, seed: int) -> None:
+        updates, counts = _draw(seed, 2)
+        np.testing.assert_allclose(RULES[name](updates[:1], counts[:1], {}), updates[0], rtol=1e-12)
+        equal = np.full(2, 10.0)
+        np.testing.assert_allclose(RULES[name](updates, equal, {}), updates.mean(axis=0), rtol=1e-9, atol=1e-12)
+
+    @given(seed=SEEDS, n=st.integers(1, 9), factor=st.sampled_from([-3.0, 1e-6, 0.1, 1e5]))
+    def test_scaled_and_moved_updates_give_the_scaled_and_moved_result(
+        self, name: str, seed: int, n: int, factor: float
+    ) -> None:
+        updates, counts = _draw(seed, n)
+        offset = np.random.default_rng(seed + 1).normal(size=7)
+        merged = RULES[name](factor * (updates + offset), counts, {})
+        expected = factor * (RULES[name](updates, counts, {}) + offset)
+        np.testing.assert_allclose(merged, expected, rtol=0, atol=CLOSE * abs(factor))
+
+    @given(seed=SEEDS, n=st.integers(1, 9))
+    def test_the_result_is_within_the_range_of_the_updates(self, name: str, seed: int, n: int) -> None:
+        updates, counts = _draw(seed, n)
+        merged = RULES[name](updates, counts, {})
+        assert (merged >= updates.min(axis=0) - 1e-12).all()
+        assert (merged <= updates.max(axis=0) + 1e-12).all()
 
     @given(seed=SEEDS)
     def test_order_does_not_matter_and_arguments_stay(self, name: str, seed: int) -> None:
@@ -34,7 +63,8 @@ class TestEveryRule:
         before = updates.copy()
         merged = RULES[name](updates, counts, {})
         order = np.random.default_rng(seed).permutation(5)
-        np.testing.assert_allclose(RULES[name](updates[order], counts[order], {}), merged, rtol=1e-9, atol=1e-12)
+        shuffled = RULES[name](updates[order], counts[order], {})
+        np.testing.assert_allclose(shuffled, merged, rtol=0, atol=CLOSE)
         np.testing.assert_array_equal(updates, before)
         assert merged.shape == (7,)
         assert merged.dtype == np.float64
@@ -47,6 +77,18 @@ class TestEveryRule:
             RULES[name](updates[:0], counts[:0], {})
         with pytest.raises(ValueError, match="not all zero"):
             RULES[name](updates, counts * 0, {})
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_what_is_not_finite_is_refused(self, name: str, value: float) -> None:
+        updates, counts = _draw(1)
+        updates[2, 3] = value
+        with pytest.raises(ValueError, match="1 of 5 updates have values that are not finite"):
+            RULES[name](updates, counts, {})
+
+    def test_the_examples_in_its_docstrings_hold(self, name: str) -> None:
+        module = import_module(RULES[name].__module__)
+        assert (RULES[name].__doc__ or "").count("Fails when:") == 1
+        assert doctest.testmod(module).failed == 0
 
 
 def test_fedavg_is_the_weighted_mean() -> None:
