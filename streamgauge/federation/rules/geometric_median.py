@@ -48,8 +48,8 @@ def geometric_median(updates: Vector, counts: Vector, config: Mapping[str, Any])
 
     With f of n nodes hostile, 2 f < n, and honest updates within r of some point, the result is within
     ``2 r (n - f) / (n - 2 f)`` of that point, in any dimension (ours, by the triangle inequality; up to the
-    tolerance). Unlike the paper's, ours does not weigh by counts, which nodes report themselves. It starts from
-    the coordinate-wise median and leaves an update that it stands on as Vardi and Zhang (2000) do: plain or
+    tolerance). Ours does not weigh by counts, which nodes report themselves. It starts from the
+    coordinate-wise median and leaves an update that it stands on as Vardi and Zhang (2000) do: plain or
     smoothed steps hardly move from there, whether or not it is the geometric median.
 
     Args:

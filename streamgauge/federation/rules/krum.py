@@ -30,12 +30,11 @@ class KrumConfig:
 @RULES.register("krum")
 def krum(updates: Vector, counts: Vector, config: Mapping[str, Any]) -> Vector:
     """Take the update with the smallest sum of squared distances to its n - f - 2 nearest others (Blanchard et al.
-    2017, arXiv:1703.02757).
+    2017).
 
     Every node counts alike. Equal scores are averaged, which is ours: no name or order decides. With f hostile
     nodes, honest updates within r of some point, and n >= 2 f + 3, the result is within
-    ``r + 2 r sqrt((n - f - 2) / (n - 2 f - 1))`` of that point (ours, by counting honest neighbours; the paper's
-    own theorem is about the angle to the true gradient).
+    ``r + 2 r sqrt((n - f - 2) / (n - 2 f - 1))`` of that point (ours, by counting honest neighbours).
 
     Args:
         updates: (n, d) float64 deltas, not weights, to the common base. Not modified.

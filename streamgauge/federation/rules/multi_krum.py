@@ -50,7 +50,7 @@ class MultiKrumConfig:
 
 @RULES.register("multi_krum")
 def multi_krum(updates: Vector, counts: Vector, config: Mapping[str, Any]) -> Vector:
-    """Average the `keep` updates with the best Krum scores (Blanchard et al. 2017, arXiv:1703.02757).
+    """Average the `keep` updates with the best Krum scores (Blanchard et al. 2017).
 
     Every node counts alike; updates with scores equal to the last one kept are kept as well, which is ours. The
     bound of `krum` holds for each update kept, and so for the mean: at least n - f honest scores are below what an
