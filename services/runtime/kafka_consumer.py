@@ -135,8 +135,16 @@ class KafkaLogConsumer:
         known = TopicPartition(*partition)
         if known not in self._kafka.assignment():
             return None
-        highwater = self._kafka.highwater(known)
-        return None if highwater is None else max(0, highwater - self._kafka.position(known))
+        highwater, position = self._kafka.highwater(known), self._position(partition)
+        return None if highwater is None or position is None else max(0, highwater - position)
+
+    def _position(self, partition: Partition) -> int | None:
+        """Where the client stands, without a question to the broker; None where it has to ask one first."""
+        try:
+            position: int | None = self._kafka.position(TopicPartition(*partition), timeout_ms=0)
+        except KafkaError:  # a replaced log or an outage: `poll` meets the same and handles it
+            return None
+        return position
 
     def topic_id(self, topic: str) -> str | None:  # noqa: D102
         return self._current_ids({topic}).get(topic)
@@ -214,7 +222,7 @@ class KafkaLogConsumer:
             known = TopicPartition(*partition)
             highwater = self._kafka.highwater(known)
             if self._ids.get(partition.topic) is None and highwater is not None:
-                position = self._kafka.position(known, timeout_ms=0)
+                position = self._position(partition)
                 if position is not None and 0 <= highwater < position:
                     resets.append(self._restart(partition))
         return tuple(resets)
@@ -233,7 +241,7 @@ class KafkaLogConsumer:
 
     def _moved(self, partition: Partition) -> Sequence[LogReset]:
         """The same log, but our position is outside of it."""
-        position = self._kafka.position(TopicPartition(*partition), timeout_ms=0) or 0
+        position = self._position(partition) or 0
         beginning, end = self.beginning(partition), self.end(partition)
         if position > end and self._ids.get(partition.topic) is None:
             return [self._restart(partition)]

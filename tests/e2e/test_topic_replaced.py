@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from schemas import Alert
 from services.runtime.brokers import LocalBroker
 from services.runtime.kafka import open_consumer
 from tests.support.edge import assert_same_alerts
+from tests.support.offline import Offline
 from tests.support.pinned import PARTITIONS, PinnedWorld
 from tests.support.plant import messages, plant_records
 from tests.support.processes import alerts_in, until, versions
@@ -39,19 +41,36 @@ def test_the_first_record_of_the_new_topic_is_scored_and_no_id_collides(world: P
     until(lambda: site.has_committed(group, ends), world.log_tails)
 
     new = world.offline(second)  # with the new topic's id
-    until(lambda: len(alerts_in(world.api) or ()) >= len(first.alerts) + len(new.alerts), world.log_tails)
+    wanted = first.alerts.keys() | new.alerts.keys()
+    until(lambda: len(alerts_in(world.api) or ()) >= len(wanted), world.log_tails)
     edge.stop()
-    shown = alerts_in(world.api)
-    assert shown is not None
+    shown = until(lambda: _once_the_old_log_is_closed(world, first), world.log_tails)
     began = {
         (alert.first.partition, alert.first.offset) for key, alert in shown.items() if key not in first.alerts
     }
     assert (second[0].partition, 0) in began
     if _has_topic_ids(world):
-        assert_same_alerts({**first.alerts, **new.alerts}, shown)
+        until(
+            lambda: versions(alerts_in(world.api) or {}).items() >= versions(new.alerts).items(), world.log_tails
+        )
+        shown = alerts_in(world.api) or {}
+        assert shown.keys() == wanted
+        assert_same_alerts(new.alerts, {key: shown[key] for key in new.alerts})
+        ended = {key: alert for key, alert in first.alerts.items() if alert.state == "closed"}
+        assert_same_alerts(ended, {key: shown[key] for key in ended})
     else:  # the node drew the new incarnation itself: ids are not ours to foretell
         assert began == {(alert.first.partition, alert.first.offset) for alert in new.alerts.values()}
     world.api.stop()
+
+
+def _once_the_old_log_is_closed(world: PinnedWorld, first: Offline) -> dict[str, Alert]:
+    """What the API shows once no alert of the old log is open; nothing before."""
+    shown = alerts_in(world.api) or {}
+    if any(key not in shown or shown[key].state != "closed" for key in first.alerts):
+        return {}
+    open_before = [key for key, alert in first.alerts.items() if alert.state != "closed"]
+    assert {shown[key].close_reason for key in open_before} <= {"log_replaced"}
+    return shown
 
 
 def _has_topic_ids(world: PinnedWorld) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 
 from schemas import Release, RoundClosed, RoundPlan
 from services.edge_node.checkpoint import Checkpoint
+from services.runtime.tensorfile import load_tensors
 from streamgauge.profiles.decoder import Decoder
 from streamgauge.profiles.imputing import Imputer
 from streamgauge.profiles.profile import load_profile
@@ -35,18 +36,24 @@ def assert_every_record_is_in_the_ledger(world: World) -> None:
 def assert_moments_are_those_of_the_ledger(world: World) -> None:
     """Nothing was doubled: n, sum and sumsq are those of exactly the records the ledger calls learned."""
     for node in world.nodes:
-        saved, recomputed = _saved(world, node), _recomputed(world, node)
+        saved, recomputed = _learner(world, node), _recomputed(world, node)
         learned = sum(len(fate.learned) for fate in read_ledger(node.ledger).values())
         assert saved.records_learned == learned > 0
         _assert_same(saved.moments, recomputed)
 
 
-def _saved(world: World, node: Node) -> Learner:
-    schema = load_profile(str(world.profile)).schema
-    identity = {"node": node.name, "federation": "kills", "detector": world.detector, "schema_hash": schema.hash}
-    state = Checkpoint.load(node.state_dir / "checkpoint.safetensors", identity).learner
+def saved_checkpoint(node: Node) -> Checkpoint:
+    """What the node wrote last."""
+    path = node.state_dir / "checkpoint.safetensors"
+    values, _ = load_tensors(path.read_bytes())
+    assert values["identity"]["node"] == node.name
+    return Checkpoint.load(path, values["identity"])
+
+
+def _learner(world: World, node: Node) -> Learner:
+    state = saved_checkpoint(node).learner
     assert state is not None
-    return Learner.from_state(state, LearningPolicy(), schema.centre(), seed=0)
+    return Learner.from_state(state, LearningPolicy(), load_profile(str(world.profile)).schema.centre(), seed=0)
 
 
 def _recomputed(world: World, node: Node) -> tuple[Moments, Moments]:

@@ -114,7 +114,7 @@ class PinnedWorld:
         self.api.stop()
 
     def _difference(self, offline: Offline) -> str:
-        shown, wanted = versions(alerts_in(self.api)) or {}, versions(offline.alerts) or {}
+        shown, wanted = versions(alerts_in(self.api)), versions(offline.alerts)
         missing, surplus = wanted.keys() - shown.keys(), shown.keys() - wanted.keys()
         older = [key for key in wanted.keys() & shown.keys() if wanted[key] != shown[key]]
         return (

@@ -143,6 +143,6 @@ def alerts_in(api: Service) -> dict[str, Alert] | None:
     return found
 
 
-def versions(alerts: Mapping[str, Alert] | None) -> dict[str, int] | None:
-    """Id -> version: enough to see whether the API has caught up."""
-    return None if alerts is None else {key: alert.version for key, alert in alerts.items()}
+def versions(alerts: Mapping[str, Alert] | None) -> dict[str, int]:
+    """Id -> version: enough to see whether the API has caught up; of None nothing."""
+    return {key: alert.version for key, alert in (alerts or {}).items()}
