@@ -1,6 +1,9 @@
-"""Turns a terminal's text with colours into a picture: ``tmux capture-pane -e -p | python docs/images/render.py``.
+"""Turns a terminal's text with colours into ``docs/images/demo.svg``, the picture of the README.
 
-Writes ``docs/images/demo.svg``, the picture of the README.
+::
+
+    tmux new-session -d -s demo -x 118 -y 30 "make demo FOR=75"
+    sleep 65; tmux capture-pane -e -p -t demo | .venv/bin/python docs/images/render.py
 """
 
 from __future__ import annotations
