@@ -3,6 +3,7 @@
 StreamgaugeError
 ├── ConfigurationError      a setting, profile or plan is wrong; the message gives value, limit and remedy
 │   └── UnknownNameError    a detector, rule or profile of that name is not registered
+├── DataError               a data set's file is missing or not as its owner publishes it
 ├── InvalidRecordError      one record cannot be used; it goes to the dead letters with this reason
 └── StateError              saved or received state does not fit (layout, shape, dtype, not finite)
 """
@@ -20,6 +21,10 @@ class ConfigurationError(StreamgaugeError, ValueError):
 
 class UnknownNameError(ConfigurationError):
     """A name is not in a registry; the message lists the known ones."""
+
+
+class DataError(StreamgaugeError, ValueError):
+    """A data set's file is missing or is not as its owner publishes it; names file, column and value."""
 
 
 class InvalidRecordError(StreamgaugeError, ValueError):

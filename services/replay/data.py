@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamgauge.errors import ConfigurationError
+from streamgauge.profiles.loaders import Table, load
+from streamgauge.profiles.loaders.records import json_records
 from streamgauge.profiles.profile import Profile
 
 SAMPLE = "nsl-kdd-sample"
@@ -62,15 +64,20 @@ class Recording:
 def load_recording(source: str, profile: Profile, *, send_labels: bool) -> Recording:
     """Read a CSV file with a header (``.csv`` or ``.csv.gz``, `,` or `;`), or the bundled sample by its name.
 
-    Columns that the profile names are sent, numbers as numbers; the label only with `send_labels`.
+    A folder is read by the loader of the profile's name (`streamgauge.profiles.loaders`): public data sets as
+    their owners publish them. Columns that the profile names are sent, numbers as numbers; the label only with
+    `send_labels`.
 
     Raises:
         ConfigurationError: no such file, no label in the profile, a column missing or not a number.
+        DataError: a file of a public data set is missing or not as its owner publishes it.
     """
     if profile.label is None:
         raise ConfigurationError(
             f"profile {profile.name!r} has no [label]; the replay needs the truth to plan attacks"
         )
+    if Path(source).is_dir():
+        return recording_of(load(profile.name, source), profile, send_labels=send_labels)
     with io.TextIOWrapper(io.BytesIO(_read(source)), encoding="utf-8-sig", newline="") as text:
         rows = list(_rows(text, source))
     if not rows:
@@ -87,9 +94,26 @@ def load_recording(source: str, profile: Profile, *, send_labels: bool) -> Recor
         bodies=[_body(row, sent, numeric, source) for row in rows],
         entities=[row[profile.entity] if profile.entity else "" for row in rows],
         labels=kinds,
-        truths=[json.dumps({"label": kind, "attack": kind != NORMAL}).encode() for kind in kinds],
+        truths=[_truth(kind) for kind in kinds],
         attack=np.array([kind != NORMAL for kind in kinds], bool),
     )
+
+
+def recording_of(table: Table, profile: Profile, *, send_labels: bool) -> Recording:
+    """The labelled rows of a public data set; without the truth nobody could plan attacks with the others."""
+    labelled = table.take(np.flatnonzero(~np.isnan(table.labels)))
+    kinds = labelled.attack_types.tolist()
+    return Recording(
+        bodies=[record[1:] for record in json_records(labelled, profile, labels=send_labels)],
+        entities=labelled.entities.tolist(),
+        labels=kinds,
+        truths=[_truth(kind) for kind in kinds],
+        attack=labelled.labels == 1,
+    )
+
+
+def _truth(kind: str) -> bytes:
+    return json.dumps({"label": kind, "attack": kind != NORMAL}).encode()
 
 
 def _read(source: str) -> bytes:

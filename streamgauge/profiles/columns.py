@@ -42,7 +42,9 @@ def _milliseconds(value: Any) -> float:
 
 def _strptime(format_: str) -> Callable[[Any], float]:
     def parse(value: Any) -> float:
-        return _seconds(datetime.strptime(value, format_))
+        return _seconds(
+            datetime.strptime(str.strip(value), format_)
+        )  # plants write blanks around; no text: TypeError
 
     return parse
 

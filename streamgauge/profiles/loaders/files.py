@@ -1,0 +1,98 @@
+"""The files of a data set: plain, gzipped or in a tar archive, in natural order."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from streamgauge.errors import DataError
+
+_ARCHIVES = (".tar", ".tar.xz", ".tar.gz", ".tgz", ".tar.bz2")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file's name, below the directory or in its archive and without ``.gz``, and its unpacked bytes."""
+
+    name: str
+    data: bytes
+
+
+def source_files(name: str, directory: Path, folder: str, groups: Sequence[Sequence[str]]) -> Iterator[SourceFile]:
+    """The files that match one of the patterns of the first group that any file matches, read one by one.
+
+    Args:
+        name: the data set, for messages.
+        directory: the folder with the files, a folder with `folder` in it, or one file.
+        folder: usual name of the data set's own folder.
+        groups: shell patterns of the path below the folder or of the file's own name, without ``.gz``; capital
+            letters do not matter.
+    Raises:
+        DataError: no such folder, no file matches, or one cannot be unpacked.
+    """
+    if directory.is_file():
+        yield from _unpacked(directory, directory.name, ("*",))
+        return
+    root = directory / folder if (directory / folder).is_dir() else directory
+    if not root.is_dir():
+        raise DataError(f"{name}: {directory} is no folder; give the one that holds the files, or {folder!r}")
+    found = [(path.relative_to(root).as_posix(), path) for path in root.rglob("*") if path.is_file()]
+    for patterns in groups:
+        wanted = [(n, path) for n, path in found if _is_archive(n) or _matches(n.removesuffix(".gz"), patterns)]
+        any_file = False
+        for relative, path in sorted(wanted, key=lambda pair: _natural(pair[0])):
+            for file in _unpacked(path, relative, patterns):
+                any_file = True
+                yield file
+        if any_file:
+            return
+    patterns = [pattern for group in groups for pattern in group]
+    raise DataError(
+        f"{name}: {root} holds no file like {' or '.join(patterns)} (plain or .gz), "
+        f"but {', '.join(sorted(n for n, _ in found)[:5]) or 'nothing'}"
+    )
+
+
+def _is_archive(name: str) -> bool:
+    return name.lower().endswith(_ARCHIVES)
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    lower = name.lower()
+    return any(
+        fnmatch(lower, pattern.lower()) or fnmatch(lower.rpartition("/")[2], pattern.lower())
+        for pattern in patterns
+    )
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """``2.csv`` before ``10.csv``."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name.lower())]
+
+
+def _unpacked(path: Path, name: str, patterns: Sequence[str]) -> Iterator[SourceFile]:
+    try:
+        if _is_archive(name):
+            yield from _members(path, patterns)
+        elif name.lower().endswith(".gz"):
+            yield SourceFile(name[:-3], gzip.decompress(path.read_bytes()))
+        else:
+            yield SourceFile(name, path.read_bytes())
+    except (EOFError, OSError, tarfile.TarError) as error:
+        raise DataError(f"file {path}: cannot be read or unpacked: {error}; fetch it again") from error
+
+
+def _members(path: Path, patterns: Sequence[str]) -> Iterator[SourceFile]:
+    """Read in the archive's order (unpacking goes one way only), given in natural order; nothing is extracted."""
+    members = []
+    with tarfile.open(path) as archive:
+        for member in archive:
+            member_name = member.name.removeprefix("./")
+            if member.isfile() and _matches(member_name, patterns) and (file := archive.extractfile(member)):
+                members.append(SourceFile(member_name, file.read()))
+    yield from sorted(members, key=lambda file: _natural(file.name))
