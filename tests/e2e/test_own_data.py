@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import subprocess
 import sys
 import threading
 import time
@@ -25,7 +26,6 @@ from services.runtime.brokers.process import free_port
 from services.runtime.kafka import open_producer
 from services.runtime.log import Outgoing
 from services.runtime.processes import Child
-from services.runtime.topics import TopicSpec, ensure_topics
 from tests.brokers import cluster_of
 from tests.unit.docs.pages import ROOT, blocks
 from tests.unit.docs.test_own_data import EXAMPLES, variables
@@ -64,7 +64,6 @@ class Plant:
         self._changes = {"BOOTSTRAP_SERVERS": broker.bootstrap_servers, "TOPIC_PREFIX": prefix}
         self._changes |= {"TOPICS": json.dumps([self.topic]), "PORT": str(self.api_port), "METRICS_PORT": "0"}
         self._changes |= {"PROFILE": str(EXAMPLES / "press.toml")}
-        ensure_topics(self._cluster, [TopicSpec(self.topic, 2)])
 
     def environment(self, name: str) -> dict[str, str]:
         """The example's settings, with this test's broker, ports and topics."""
@@ -85,6 +84,13 @@ class Plant:
         child = Child([*STREAMGAUGE, *arguments], log, self._directory, self.environment(name))
         self._stack.callback(child.stop, 20)
         return child
+
+    def create_topic(self, line: str) -> None:
+        """The README's command, for this test's broker and topic."""
+        words = shlex.split(line.replace("127.0.0.1:9092", self._cluster.bootstrap_servers))[1:]
+        words = [self.topic if word == "press.measurements" else word for word in words]
+        done = subprocess.run([sys.executable, "-W", "ignore", *words], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
 
     def finish(self, line: str) -> Child:
         """Run a command that ends."""
@@ -122,13 +128,15 @@ def plant(tmp_path: Path, best_broker: LocalBroker, topic_prefix: str) -> Iterat
         yield Plant(tmp_path, best_broker, topic_prefix, stack)
 
 
-def lines(word: str) -> list[str]:
+def lines(word: str, program: str = "streamgauge") -> list[str]:
     """Commands of the README's blocks that hold `word`."""
     found = [line for b in blocks("sh", "README.md") if word in b.text for line in b.text.splitlines()]
-    return [line for line in found if line.startswith("streamgauge ")]
+    return [line for line in found if line.startswith(f"{program} ")]
 
 
 def test_the_readmes_example_leads_to_an_alert(plant: Plant) -> None:
+    (creation,) = lines("topics create", "python")
+    plant.create_topic(creation)
     for line in lines("keys create"):
         assert plant.finish(line).exit_code == 0
     plant.send(records(START_S, HOURS, seed=1))
