@@ -102,16 +102,16 @@ def arrays_of(value: bytes | None) -> list[NDArray[Any]]:
 
 
 def rows_found(arrays: Iterable[NDArray[Any]], rows: NDArray[np.float32]) -> int:
-    """How many of the rows (n, d) stand in an array, plain or beside others, within float32's precision."""
-    d, total = rows.shape[1], 0
-    wanted = np.sort(rows[:, 0].astype(np.float64))
+    """How often a row of (n, d) stands in an array, plain or beside others, within float32's precision."""
+    ordered = rows[np.argsort(rows[:, 0])].astype(np.float64)
+    d, near = rows.shape[1], 1e-6 * (1 + np.abs(ordered[:, 0]))
+    low, high = ordered[:, 0] - near, ordered[:, 0] + near
+    total = 0
     for array in arrays:
         flat = array.astype(np.float64).ravel()
-        if len(flat) < d:
-            continue
-        windows = np.lib.stride_tricks.sliding_window_view(flat, d)
-        place = np.searchsorted(wanted, windows[:, 0] - 1e-6)
-        near = (place < len(wanted)) & (np.abs(wanted[np.minimum(place, len(wanted) - 1)] - windows[:, 0]) < 1e-5)
-        for window in windows[near]:
-            total += bool(np.isclose(rows, window, rtol=1e-6, atol=1e-6).all(1).any())
+        windows = np.lib.stride_tricks.sliding_window_view(flat, d) if len(flat) >= d else np.empty((0, d))
+        first, last = np.searchsorted(high, windows[:, 0]), np.searchsorted(low, windows[:, 0])
+        for k in np.flatnonzero(last > first):
+            candidates = ordered[first[k] : last[k]]
+            total += bool(np.isclose(candidates, windows[k], rtol=1e-6, atol=1e-6).all(axis=1).any())
     return total
