@@ -1,0 +1,74 @@
+"""A made-up plant of 100 machines with 51 sensors each, one record a machine and second of event time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+FIELDS = tuple(f"sensor_{i:02d}" for i in range(51))
+MACHINES = 100
+DISTINCT = 20_000
+"""Rows drawn; longer streams repeat them with other times and machines."""
+START_S = 1_750_000_000.0
+_LATENT, _SHIFT = 8, 8.0
+
+
+def write_profile(directory: Path) -> Path:
+    """The profile of these records."""
+    numeric = "".join(f'[[numeric]]\nfield = "{field}"\nmin = -100\nmax = 100\n' for field in FIELDS)
+    path = directory / "sensors.toml"
+    path.write_text(
+        'name = "sensors"\ntitle = "Made-up plant, 51 sensors"\nmissing = "last:600"\nsampling_period_s = 1\n'
+        f'[time]\nfield = "time"\nformat = "unix_s"\n[entity]\nfield = "machine"\n{numeric}'
+    )
+    return path
+
+
+def draw(seed: int, abnormal: bool) -> NDArray[np.float64]:
+    """(DISTINCT, 51): eight hidden causes and noise; abnormal rows have twelve sensors far off."""
+    causes = np.random.default_rng(7).normal(size=(_LATENT, len(FIELDS)))
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(DISTINCT, _LATENT)) @ causes + 0.2 * rng.normal(size=(DISTINCT, len(FIELDS)))
+    if abnormal:
+        rows[:, :12] += _SHIFT * np.sign(rng.normal(size=(DISTINCT, 12)))
+    return np.round(20 + 3 * rows, 4)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Records of a stream, the same for the same arguments.
+
+    Attributes:
+        abnormal_share: of records that are far off, chosen at random.
+        seed: of rows and choice.
+        first: index of the first record, which decides its time and machine.
+    """
+
+    abnormal_share: float = 0.0
+    seed: int = 0
+    first: int = 0
+
+    def records(self, n: int) -> Iterator[tuple[bytes, bytes, bool]]:
+        """(key, value, abnormal) of n records, about 1.1 kB each; all rows are drawn before the first one."""
+        normal = _tails(draw(self.seed, abnormal=False))
+        off = _tails(draw(self.seed + 1, abnormal=True)) if self.abnormal_share else normal
+        chosen = (np.random.default_rng(self.seed).random(n) < self.abnormal_share).tolist()
+        return self._generate(normal, off, chosen)
+
+    def _generate(
+        self, normal: list[bytes], off: list[bytes], chosen: list[bool]
+    ) -> Iterator[tuple[bytes, bytes, bool]]:
+        keys = [b"machine-%d" % k for k in range(MACHINES)]
+        for i, abnormal in enumerate(chosen, self.first):
+            key = keys[i % MACHINES]
+            tail = (off if abnormal else normal)[i % DISTINCT]
+            yield key, b'{"time":%.2f,"machine":"%b",%b' % (START_S + i / MACHINES, key, tail), abnormal
+
+
+def _tails(rows: NDArray[np.float64]) -> list[bytes]:
+    return [json.dumps(dict(zip(FIELDS, row, strict=True)))[1:].encode() for row in rows.tolist()]
