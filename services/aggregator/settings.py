@@ -39,7 +39,7 @@ class AggregatorSettings(ServiceSettings):
     detector_config: dict[str, Any] = Field(default_factory=dict, description="Its hyper-parameters, as JSON.")
     rule: str = Field(default="fedavg", pattern=_NAME, description="How updates of weights are merged.")
     rule_config: dict[str, Any] = Field(default_factory=dict, description="The rule's settings, as JSON.")
-    epochs: int = Field(default=1, ge=1, le=10_000, description="Of local training, a round.")
+    epochs: int = Field(default=5, ge=1, le=10_000, description="Of local training, a round.")
     batch_size: int = Field(default=128, ge=1, le=1_000_000, description="Of local training.")
     learning_rate: float = Field(default=1e-3, gt=0, le=10, description="Of local training.")
     seed: int = Field(default=0, ge=0, le=2**63 - 1, description="Of initial weights and local training.")

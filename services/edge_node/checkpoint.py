@@ -71,7 +71,7 @@ class Checkpoint:
             "first_time": self.first_time,
             "watermark": self.watermark,
             "bundle": asdict(self.bundle.info) if self.bundle else None,
-            "answers": [[answer.kind, answer.round] for answer in self.answers],
+            "answers": [[answer.kind, answer.asked_by] for answer in self.answers],
             "learner": self.learner[0] if self.learner else None,
         }
 
@@ -108,8 +108,8 @@ class Checkpoint:
     ) -> Checkpoint:
         bundle = values["bundle"]
         answers = [
-            Answer(kind, round_, arrays[f"answer/{i}"].tobytes())
-            for i, (kind, round_) in enumerate(values["answers"])
+            Answer(kind, asked, arrays[f"answer/{i}"].tobytes())
+            for i, (kind, asked) in enumerate(values["answers"])
         ]
         return cls(
             identity=identity,

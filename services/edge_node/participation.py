@@ -12,7 +12,7 @@ from schemas import Release, RoundCandidate, RoundClosed, RoundPlan
 from services.edge_node.bundle import Bundle, BundleInfo
 from services.edge_node.jobs import Arrays
 from services.edge_node.link import Fact
-from services.edge_node.tasks import Answer, Calibrated, Task, Workshop
+from services.edge_node.tasks import Answer, Calibrated, Task, Workshop, asked_by
 from services.edge_node.trainer_client import TrainerClient, TrainerFailedError
 from services.runtime.logging import get_logger
 from streamgauge.calibration.threshold import Threshold
@@ -119,7 +119,7 @@ class Participation:
         if self._workshop.settings.node not in plan.participants:
             return None
         self._plan, self._failures = plan, 0
-        return self._said("update", plan.round)
+        return self._said("update", plan)
 
     def _take_candidate(self, candidate: RoundCandidate, fact: Fact) -> Outcome:
         if self._workshop.settings.node not in candidate.voters or fact.weights is None:
@@ -130,7 +130,7 @@ class Participation:
         except StateError as error:
             return self._ignored("state", candidate, str(error))
         self._candidate, self._failures = (candidate, weights), 0
-        return self._said("vote", candidate.round)
+        return self._said("vote", candidate)
 
     def _take_release(self, release: Release, fact: Fact) -> Outcome:
         if release.release_seq <= self._release_seq:
@@ -142,19 +142,20 @@ class Participation:
         except StateError as error:
             return self._ignored("state", release, str(error))
         self.released, self._failures = Released(release, model), 0
-        if release.round_kind == "agreement":  # weights drawn at random: the bundle has no threshold, so no alerts
-            return self._bundle(None)
-        self._uncalibrated = release.release_seq != self._calibrated_release
-        return None
+        training = release.round_kind == "training"
+        self._uncalibrated = training and release.release_seq != self._calibrated_release
+        if training or self._calibrated_release is not None:
+            return None  # a bundle that raises alerts stays in force until the next one is calibrated
+        return self._bundle(None)  # weights drawn at random: no threshold, so no alerts
 
     def _ignored(self, reason: str, message: object, detail: str = "") -> Outcome:
         self.ignored[reason] += 1
         log.warning("message does not fit this node", reason=reason, type=type(message).__name__, detail=detail)
         return None
 
-    def _said(self, kind: str, round_: int) -> Answer | None:
+    def _said(self, kind: str, message: RoundPlan | RoundCandidate) -> Answer | None:
         """The answer given before; after a restart it is sent again, unchanged."""
-        return next((a for a in self.answers if (a.kind, a.round) == (kind, round_)), None)
+        return next((a for a in self.answers if (a.kind, a.asked_by) == (kind, asked_by(message))), None)
 
     def _say(self, answer: Answer) -> Answer:
         self.answers = [*(a for a in self.answers if a.kind != answer.kind), answer]
@@ -163,7 +164,7 @@ class Participation:
     def _next(self) -> Outcome:
         """Start the most urgent task; round 0 is answered without one."""
         model = self.released.model if self.released else None
-        plan = self._plan if self._plan and not self._said("update", self._plan.round) else None
+        plan = self._plan if self._plan and not self._said("update", self._plan) else None
         if plan and plan.kind == "agreement":
             return self._say(self._workshop.agreement(plan)) if self.ready_for_agreement else None
         if model is None:
@@ -171,9 +172,7 @@ class Participation:
         if self._uncalibrated:
             if self.can_judge:
                 self._begin(self._workshop.calibrate(self._release_seq, model))
-        elif (
-            self._candidate and self._fits(self._candidate[0]) and not self._said("vote", self._candidate[0].round)
-        ):
+        elif self._candidate and self._fits(self._candidate[0]) and not self._said("vote", self._candidate[0]):
             self._begin(self._workshop.judge(*self._candidate, model))
         elif plan and self._fits(plan):
             self._begin(self._workshop.train(plan, model))
@@ -210,7 +209,7 @@ class Participation:
             self.held = outcome.release_seq
             log.error("release held back", release_seq=self.held, reason=outcome.held)
             return None
-        self.held = None
+        self.held, self._calibrated_release = None, outcome.release_seq
         return self._bundle(outcome.threshold)
 
     def _bundle(self, threshold: Threshold | None) -> Bundle:

@@ -26,8 +26,15 @@ class Answer:
     """An update or vote: saved before it is sent, sent again unchanged after a restart."""
 
     kind: str
-    round: int
+    asked_by: str
     body: bytes
+
+
+def asked_by(message: RoundPlan | RoundCandidate) -> str:
+    """What an answer answers; round numbers alone may come again after the aggregator's database was lost."""
+    if isinstance(message, RoundCandidate):
+        return f"{message.round}/{message.weights.sha256}"
+    return f"{message.round}/{message.opened_at.isoformat()}"
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ class Workshop:
         parts = dict(zip(MOMENT_PARTS, (moments.n, moments.sum, moments.sumsq), strict=True))
         arrays = {f"{SCALER}.{part}": np.asarray(value, np.float64) for part, value in parts.items()}
         header = self._update_header(plan, {"records": self.learner.records_learned})
-        return Answer("update", plan.round, pack(header, arrays))
+        return Answer("update", asked_by(plan), pack(header, arrays))
 
     def train(self, plan: RoundPlan, model: ModelState) -> Task:
         """Train from the plan's base with the plan's effort."""
@@ -81,7 +88,7 @@ class Workshop:
 
         def read(result: Values, delta: Arrays) -> Answer:
             header = self._update_header(plan, result)
-            return Answer("update", plan.round, pack(header, unprefixed("delta", delta)))
+            return Answer("update", asked_by(plan), pack(header, unprefixed("delta", delta)))
 
         return Task(values, arrays, read)
 
@@ -101,7 +108,7 @@ class Workshop:
                 candidate_sha256=candidate.weights.sha256,
                 **result,
             )
-            return Answer("vote", candidate.round, pack(vote, unprefixed("statistics", taken)))
+            return Answer("vote", asked_by(candidate), pack(vote, unprefixed("statistics", taken)))
 
         return Task(values, arrays, read)
 

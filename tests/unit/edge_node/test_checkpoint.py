@@ -39,7 +39,7 @@ def full(bundle: Bundle) -> Checkpoint:
         first_time=0.1 + 0.2,
         watermark=1e300,
         bundle=bundle,
-        answers=[Answer("update", 3, b"\x00\xffbytes"), Answer("vote", 4, b"")],
+        answers=[Answer("update", "3/a", b"\x00\xffbytes"), Answer("vote", "4/b", b"")],
         learner=({"records_learned": 5}, arrays),
     )
 

@@ -207,6 +207,10 @@ def test_from_agreement_to_a_calibrated_release(member: Member) -> None:
     assert (raw < bundle.info.threshold.value).mean() > 0.95
     assert {a.kind for a in participation.answers} == {"update", "vote"}
 
+    # A new agreement over the same schema, after the aggregator lost its database: alerts go on as before.
+    assert participation.take(member.release(3, 7, round_kind="agreement")) is None
+    assert participation.ready_to_train
+
 
 def test_after_a_restart_the_same_bytes_are_sent_again(member: Member) -> None:
     first = member.agree()
