@@ -152,34 +152,29 @@ def _positions(text: CsvText, wanted: Sequence[str], dataset: str) -> dict[str, 
 
 
 def _parse(text: CsvText, where: Mapping[str, int], numeric: set[str], bad: list[str] | None) -> Any:
+    """An Arrow table whose columns are named by their positions."""
     try:
         import pyarrow as pa
         from pyarrow import csv as arrow_csv
     except ImportError as error:
         raise ConfigurationError("loading data sets needs pyarrow; pip install 'streamgauge[data]'") from error
 
+    types = {str(i): pa.float64() if name in numeric else pa.string() for name, i in where.items()}
     if not text.data.strip():
-        types = {str(i): pa.float64() if name in numeric else pa.string() for name, i in where.items()}
         return pa.schema(types).empty_table()
-
-    options = arrow_csv.ConvertOptions(
-        column_types={str(i): pa.float64() if name in numeric else pa.string() for name, i in where.items()},
-        include_columns=[str(i) for i in where.values()],
+    convert = arrow_csv.ConvertOptions(
+        column_types=types,
+        include_columns=list(types),
         null_values=_MISSING,
         decimal_point="," if text.delimiter == ";" and _has_decimal_commas(text.data) else ".",
     )
+    names = [str(i) for i in range(len(text.names))]
+    read = arrow_csv.ReadOptions(
+        use_threads=False, block_size=_BLOCK_BYTES, column_names=names, encoding=_encoding(text.data)
+    )
+    parse = arrow_csv.ParseOptions(delimiter=text.delimiter, invalid_row_handler=_row_handler(bad))
     try:
-        return arrow_csv.read_csv(
-            pa.BufferReader(text.data),
-            arrow_csv.ReadOptions(
-                use_threads=False,
-                block_size=_BLOCK_BYTES,
-                column_names=[str(i) for i in range(len(text.names))],
-                encoding=_encoding(text.data),
-            ),
-            arrow_csv.ParseOptions(delimiter=text.delimiter, invalid_row_handler=_row_handler(bad)),
-            options,
-        )
+        return arrow_csv.read_csv(pa.BufferReader(text.data), read, parse, convert)
     except pa.ArrowInvalid as error:
         raise DataError(f"file {text.file}: {_in_words(str(error), text)}; fetch the file again") from error
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
+import lzma
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -12,7 +15,7 @@ from pathlib import Path
 
 from streamgauge.errors import DataError
 
-_ARCHIVES = (".tar", ".tar.xz", ".tar.gz", ".tgz", ".tar.bz2")
+_ARCHIVES = (".tar", ".tar.xz", ".tar.gz", ".tgz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,8 @@ class SourceFile:
 
 def source_files(name: str, directory: Path, folder: str, groups: Sequence[Sequence[str]]) -> Iterator[SourceFile]:
     """The files that match one of the patterns of the first group that any file matches, read one by one.
+
+    Archives are opened only where no plain file matches.
 
     Args:
         name: the data set, for messages.
@@ -41,25 +46,33 @@ def source_files(name: str, directory: Path, folder: str, groups: Sequence[Seque
     root = directory / folder if (directory / folder).is_dir() else directory
     if not root.is_dir():
         raise DataError(f"{name}: {directory} is no folder; give the one that holds the files, or {folder!r}")
-    found = [(path.relative_to(root).as_posix(), path) for path in root.rglob("*") if path.is_file()]
-    for patterns in groups:
-        wanted = [(n, path) for n, path in found if _is_archive(n) or _matches(n.removesuffix(".gz"), patterns)]
-        any_file = False
-        for relative, path in sorted(wanted, key=lambda pair: _natural(pair[0])):
-            for file in _unpacked(path, relative, patterns):
-                any_file = True
-                yield file
-        if any_file:
-            return
+    found = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+    for of_kind in (_is_plain, _is_archive):
+        for patterns in groups:
+            files = _matching(sorted(filter(of_kind, found), key=_natural), root, patterns)
+            if first := next(files, None):
+                yield first
+                yield from files
+                return
     patterns = [pattern for group in groups for pattern in group]
     raise DataError(
         f"{name}: {root} holds no file like {' or '.join(patterns)} (plain or .gz), "
-        f"but {', '.join(sorted(n for n, _ in found)[:5]) or 'nothing'}"
+        f"but {', '.join(sorted(found)[:5]) or 'nothing'}"
     )
 
 
 def _is_archive(name: str) -> bool:
     return name.lower().endswith(_ARCHIVES)
+
+
+def _is_plain(name: str) -> bool:
+    return not _is_archive(name)
+
+
+def _matching(names: Sequence[str], root: Path, patterns: Sequence[str]) -> Iterator[SourceFile]:
+    for name in names:
+        if _is_archive(name) or _matches(name.removesuffix(".gz"), patterns):
+            yield from _unpacked(root / name, name, patterns)
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
@@ -83,14 +96,19 @@ def _unpacked(path: Path, name: str, patterns: Sequence[str]) -> Iterator[Source
             yield SourceFile(name[:-3], gzip.decompress(path.read_bytes()))
         else:
             yield SourceFile(name, path.read_bytes())
-    except (EOFError, OSError, tarfile.TarError) as error:
+    except (EOFError, OSError, lzma.LZMAError, tarfile.TarError, zlib.error) as error:
         raise DataError(f"file {path}: cannot be read or unpacked: {error}; fetch it again") from error
 
 
 def _members(path: Path, patterns: Sequence[str]) -> Iterator[SourceFile]:
-    """Read in the archive's order (unpacking goes one way only), given in natural order; nothing is extracted."""
+    """Members in natural order, in memory only. Unpacked as a whole first: tarfile overlooks a cut-off end."""
+    data = path.read_bytes()
+    if path.suffix == ".xz":
+        data = lzma.decompress(data)
+    elif path.suffix in (".gz", ".tgz"):
+        data = gzip.decompress(data)
     members = []
-    with tarfile.open(path) as archive:
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
         for member in archive:
             member_name = member.name.removeprefix("./")
             if member.isfile() and _matches(member_name, patterns) and (file := archive.extractfile(member)):
