@@ -31,7 +31,11 @@ class ReplaySettings(ServiceSettings):
 
     state_dir: Path = Field(default=Path(), description="Not used: the replay keeps no state.")
     records: ClusterSettings = Field(description="The Kafka cluster to send to.")
-    data: str = Field(default=SAMPLE, description="A .csv or .csv.gz with a header, or the bundled sample.")
+    data: str = Field(
+        default=SAMPLE,
+        description="A .csv or .csv.gz with a header, the bundled sample, or the folder of a public data set "
+        "whose name is the profile.",
+    )
     profile: str = Field(default="nsl-kdd", description="Source profile of the data: name or path.")
     send_labels: bool = Field(default=False, description="Send the profile's label field too (to learn from).")
     sites: dict[SiteName, Share] = Field(

@@ -7,6 +7,7 @@ import os
 import numpy as np
 import pytest
 
+from streamgauge.evaluation.splits import distinct_rows
 from streamgauge.profiles.loaders import load
 from streamgauge.profiles.profile import load_profile
 
@@ -30,11 +31,21 @@ ROWS = {
 """Rows, and abnormal ones among them."""
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_rows_labels_and_ranges(name: str) -> None:
-    root = os.environ.get("STREAMGAUGE_DATA")
-    if not root:
+@pytest.fixture
+def root() -> str:
+    folder = os.environ.get("STREAMGAUGE_DATA")
+    if not folder:
         pytest.skip("STREAMGAUGE_DATA is not set: the public data sets are not at hand")
+    return folder
+
+
+def test_kdd99_has_as_many_distinct_rows_as_is_known(root: str) -> None:
+    table = load("kdd99", root, files=["kddcup.data_10_percent"])
+    assert len(distinct_rows([*table.columns.values(), table.attack_types])) == 145_586
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_labels_and_ranges(name: str, root: str) -> None:
     table, profile = load(name, root), load_profile(name)
     assert (len(table), int((table.labels == 1).sum())) == ROWS[name]
     assert np.isnan(table.labels).sum() == (3_958 if name == "batadal" else 0)
