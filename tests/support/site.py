@@ -35,7 +35,8 @@ class Site:
 
     def create(self, *names: str, partitions: int) -> None:
         """Topics of records and of the site."""
-        specs = {name: TopicSpec(name, partitions) for name in names}
+        # Event times in the past are the messages' times too: the broker would delete the records as old.
+        specs = {name: TopicSpec(name, partitions, {"retention.ms": "-1"}) for name in names}
         self._specs |= specs
         ensure_topics(self.cluster, (*specs.values(), *self.topics.records_specs()))
 
