@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
-from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,8 +21,9 @@ from streamgauge.profiles.columns import (
     times_of,
 )
 from streamgauge.profiles.profile import Profile
-from streamgauge.profiles.record_reader import RecordReader
+from streamgauge.profiles.record_reader import RecordReader, Row
 
+Columns = Mapping[str, Sequence[Any]]
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 MAX_CONTEXT_TEXT = 500
 """Characters of a context value copied into an alert."""
@@ -119,26 +116,22 @@ class Decoder:
     def __init__(self, profile: Profile, *, learn_labels: bool = False, max_record_bytes: int = 1 << 20) -> None:
         self.profile = profile
         self._reader = RecordReader(profile, learn_labels, max_record_bytes)
-        attributes = self._reader.attributes
-        self._width = len(profile.numeric)  # the first values of each struct
-        self._pack = struct.Struct(f"{self._width}d").pack
-        self._categorical = [(attrgetter(attributes[f.field]), category_codes(f)) for f in profile.categorical]
-        self._others = [len(f.feature.categories) for f in profile.categorical]
-        self._time = attrgetter(attributes[profile.time.field]) if profile.time.field else None
+        self._categorical = [(f.field, category_codes(f), len(f.feature.categories)) for f in profile.categorical]
         self._parse_time = time_parser(profile.time.format)
-        self._entity = attrgetter(attributes[profile.entity]) if profile.entity else None
         self._label = profile.label if learn_labels else None
         self._required = np.array([f.missing.kind == "reject" for f in profile.numeric], bool)
         self._required_codes = np.array([f.missing.kind == "reject" for f in profile.categorical], bool)
 
     def decode(self, records: Sequence[SourceRecord]) -> Decoded:
         """Decode a batch; n good rows and the rejected ones are together all of `records`."""
-        good, structs, rejected = self._read(records)
+        good, rows, rejected = self._read(records)
         sources = records if len(good) == len(records) else [records[i] for i in good]
-        values, codes = self._matrix(structs), self._codes(structs)
-        times, bad_times = self._times(structs, sources)
-        entities, bad_entities = entities_of(list(map(self._entity, structs) if self._entity else _keys(sources)))
-        labels = self._labels(structs)
+        values, columns = self._matrix(rows), self._columns(rows)
+        codes = self._codes(columns, len(rows))
+        times, bad_times = self._times(columns, sources)
+        name = self.profile.entity
+        entities, bad_entities = entities_of(columns[name] if name else [source.key for source in sources])
+        labels = self._labels(columns, len(rows))
         bad = self._bad_cells(values, codes) | bad_times | bad_entities
         index = np.array(good, np.int64)
         if bad:
@@ -148,48 +141,49 @@ class Decoder:
             entities = [name for row, name in enumerate(entities) if row not in bad]
         return Decoded(index, values, codes, times, entities, labels, rejected, records, self.profile.context)
 
-    def _read(self, records: Sequence[SourceRecord]) -> tuple[list[int], list[Any], list[Rejected]]:
-        structs = self._reader.read_batch([record.value for record in records])
-        if structs is not None:
-            return list(range(len(records))), structs, []
+    def _read(self, records: Sequence[SourceRecord]) -> tuple[list[int], list[Row], list[Rejected]]:
+        rows = self._reader.read_batch([record.value for record in records])
+        if rows is not None:
+            return list(range(len(records))), rows, []
         good: list[int] = []
-        structs = []
+        rows = []
         rejected: list[Rejected] = []
         for i, record in enumerate(records):
             try:
-                structs.append(self._reader.read_one(record.value))
+                rows.append(self._reader.read_one(record.value))
                 good.append(i)
             except InvalidRecordError as error:
                 rejected.append(Rejected(i, error.reason, error.detail))
-        return good, structs, rejected
+        return good, rows, rejected
 
-    def _matrix(self, structs: list[Any]) -> NDArray[np.float64]:
-        """(n, numeric); packing costs a third of numpy's conversion, which only None (it becomes NaN) needs."""
-        width = self._width
-        rows = [msgspec.structs.astuple(record)[:width] for record in structs]
-        try:
-            cells = np.frombuffer(bytearray().join([self._pack(*row) for row in rows]), np.float64)
-        except struct.error:
-            cells = np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * width)
-        return cells.reshape(len(rows), width)
+    def _matrix(self, rows: list[Row]) -> NDArray[np.float64]:
+        """(n, numeric)."""
+        cells = np.frombuffer(bytearray().join([numbers for numbers, _ in rows]), np.float64)
+        return cells.reshape(len(rows), len(self.profile.numeric))
 
-    def _codes(self, structs: list[Any]) -> NDArray[np.int64]:
-        codes = np.empty((len(structs), len(self._categorical)), np.int64)
-        for j, ((get, known), other) in enumerate(zip(self._categorical, self._others, strict=True)):
-            codes[:, j] = [known.get(value, other) for value in map(get, structs)]
+    def _columns(self, rows: list[Row]) -> Columns:
+        """Values of each other field."""
+        names = self._reader.others
+        if not rows:
+            return dict.fromkeys(names, ())
+        return dict(zip(names, zip(*[others for _, others in rows], strict=True), strict=True))
+
+    def _codes(self, columns: Columns, n: int) -> NDArray[np.int64]:
+        codes = np.empty((n, len(self._categorical)), np.int64)
+        for j, (field_, known, other) in enumerate(self._categorical):
+            codes[:, j] = [known.get(value, other) for value in columns[field_]]
         return codes
 
-    def _times(self, structs: list[Any], sources: Sequence[SourceRecord]) -> tuple[NDArray[np.float64], Bad]:
-        if self._time:
-            return times_of(list(map(self._time, structs)), self._parse_time)
+    def _times(self, columns: Columns, sources: Sequence[SourceRecord]) -> tuple[NDArray[np.float64], Bad]:
+        if self.profile.time.field:
+            return times_of(columns[self.profile.time.field], self._parse_time)
         column = [None if source.timestamp < 0 else source.timestamp for source in sources]
         return times_of(column, _from_milliseconds)
 
-    def _labels(self, structs: list[Any]) -> NDArray[np.float32]:
+    def _labels(self, columns: Columns, n: int) -> NDArray[np.float32]:
         if self._label is None:
-            return np.full(len(structs), np.nan, np.float32)
-        get: Callable[[Any], Any] = attrgetter(self._reader.attributes[self._label.field])
-        return labels_of(list(map(get, structs)), self._label)
+            return np.full(n, np.nan, np.float32)
+        return labels_of(columns[self._label.field], self._label)
 
     def _bad_cells(self, values: NDArray[np.float64], codes: NDArray[np.int64]) -> Bad:
         """Rows with a number beyond float32, a required field missing, or too many missing."""
@@ -209,10 +203,6 @@ class Decoder:
         for row, j in np.argwhere(absent_codes & self._required_codes).tolist():
             bad[row] = ("missing-field", f"{profile.categorical[j].field!r} is missing and its rule is 'reject'")
         return bad
-
-
-def _keys(sources: Sequence[SourceRecord]) -> list[bytes | None]:
-    return [source.key for source in sources]
 
 
 def _from_milliseconds(value: Any) -> float:
