@@ -63,6 +63,9 @@ class KafkaLogProducer:
         producer = self._connected()
         futures = [(number, self._send(producer, records[number])) for number in missing]
         failures: list[KafkaError] = []
+        # All of them are there, so nothing is gained by lingering. What it fails at, the futures tell.
+        with suppress(KafkaError):
+            producer.flush(timeout=_WAIT_SLICE_S)
         for number, future in futures:
             if isinstance(future, KafkaError):
                 failures.append(future)
