@@ -200,6 +200,7 @@ class World:
     def stop_all_but_the_api(self) -> None:
         """End well, the nodes first; the API still answers."""
         for service in (*(node.service for node in self.nodes), self.aggregator):
+            service.until_ready()
             service.stop()
 
     def close(self) -> None:

@@ -107,6 +107,7 @@ class PinnedWorld:
         wanted = versions(offline.alerts)
         until(lambda: versions(alerts_in(self.api)) == wanted, lambda: self._difference(offline))
         for service in self.edges.values():
+            service.until_ready()  # one that has just been started does not listen to signals yet
             service.stop()
         shown = alerts_in(self.api)
         assert shown is not None
