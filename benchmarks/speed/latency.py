@@ -44,13 +44,13 @@ def latency(site: Site, sizes: Sizes, say: Say, training: bool) -> list[Row]:
             say(f"{rate:,} records/s sent, trainer busy {trainer_cpu:.0%}")
     finally:
         stop(node)
-    rows = _delays(results(out), loads, training)
+    rows = delays_of(results(out), loads, training)
     for row in rows:
         say(f"{row['rate']:,} records/s, training {training}: p50 {row['p50_ms']:.1f}, p99 {row['p99_ms']:.1f} ms")
     return rows
 
 
-def _delays(noted: dict[str, Any], loads: list[Row], training: bool) -> list[Row]:
+def delays_of(noted: dict[str, Any], loads: list[Row], training: bool) -> list[Row]:
     """Join what the load stamped with what the node noted, by partition and order."""
     acked = [_in_order(noted, number) for number in range(PARTITIONS)]
     at = [2000 // PARTITIONS] * PARTITIONS

@@ -1,0 +1,70 @@
+"""The benchmark's own arithmetic; its measurements are no tests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.speed.latency import FIRST, delays_of
+from benchmarks.speed.measures import with_ratios
+from benchmarks.speed.report import write_report
+from benchmarks.speed.sensors import FIELDS, MACHINES, Stream, write_profile
+from benchmarks.speed.site import PARTITIONS
+from streamgauge.profiles.profile import load_profile
+
+
+def test_a_stream_is_the_same_each_time_and_fits_its_profile(tmp_path: Path) -> None:
+    first, second = (list(Stream(0.1, first=50).records(300)) for _ in range(2))
+
+    assert first == second
+    key, value, _ = first[0]
+    record = json.loads(value)
+    assert key.decode() == record["machine"] == f"machine-{50 % MACHINES}"
+    profile = load_profile(str(write_profile(tmp_path)))
+    assert {f.field for f in profile.numeric} == set(FIELDS) == record.keys() - {"time", "machine"}
+    assert 10 < sum(abnormal for _, _, abnormal in first) < 60
+
+
+def test_delays_join_sent_and_acknowledged_by_partition_and_order(tmp_path: Path) -> None:
+    n = 400
+    sent, partition = 1000.0 + np.arange(n) * 0.02, np.arange(n) % PARTITIONS
+    path = tmp_path / "load.npz"
+    np.savez(path, sent=sent, partition=partition)
+    each = FIRST // PARTITIONS
+    offsets = [each + np.arange(n // PARTITIONS) for _ in range(PARTITIONS)]
+    noted = {
+        "partition": np.concatenate([np.repeat(k, each + n // PARTITIONS) for k in range(PARTITIONS)]),
+        "offset": np.concatenate([np.concatenate([np.arange(each), later]) for later in offsets]),
+        "acked": np.concatenate(
+            [np.concatenate([np.zeros(each), sent[partition == k] + 0.005]) for k in range(PARTITIONS)]
+        ),
+    }
+    loads = [{"rate": 50, "stamps": path, "late_s": 0.0, "trainer_cpu": 0.0}]
+
+    (row,) = delays_of(noted, loads, training=False)
+
+    assert row["records"] == n - 100  # the first two seconds do not count
+    assert [row[name] for name in ("p50_ms", "p99_ms", "max_ms")] == pytest.approx([5.0, 5.0, 5.0])
+
+
+def test_a_report_of_part_of_the_measurements_can_be_written(tmp_path: Path) -> None:
+    speed = {"records_per_s": 10.0, "records_per_core_s": 20.0, "abnormal": 0.001}
+    rows = with_ratios([{"what": "edge node", **speed, "records_per_s": 50.0}, {"what": "naive", **speed}])
+    machine = {"date": "d", "commit": "c", "cores": 2, "cpu": "x", "memory_gib": 1, "system": "s", "python": "3"}
+    machine |= {"versions": {"torch": "2"}, "load_before": 3.0, "load_after": 1.0}
+    sizes = {"throughput": 1, "naive": 1, "river": 1, "latency_s": 1}
+    brokers = {
+        "kafka": {"name": "K", "throughput": rows, "failed": {"latency": "why"}},
+        "embedded": {"skipped": "no"},
+    }
+
+    write_report({"machine": machine, "sizes": sizes, "quick": True, "brokers": brokers}, tmp_path)
+
+    text = (tmp_path / "speed.md").read_text()
+    assert "| edge node, everything on | 0.1% | 50 | 5.0 |" in text
+    assert "shared: load average 3.0" in text
+    assert "failed: latency: why" in text
+    assert (tmp_path / "speed.png").stat().st_size > 1000
