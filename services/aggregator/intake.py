@@ -187,6 +187,10 @@ class Intake:
             raise EnvelopeError("bad-layout", str(error)) from None
         if layout.hash != status.layout_hash:
             raise EnvelopeError("bad-layout", "its hash is not that of its items")
+        if any(item.phase == "weights" and item.kind == "moments" for item in layout.items):
+            raise EnvelopeError("bad-layout", "an item of phase weights is of kind moments")
+        if not layout.of_phase("weights"):
+            raise EnvelopeError("bad-layout", "it has no weights to train")
         cells = sum(_cells(shape) for item in layout.items for shape, _ in item.arrays().values())
         if 4 * cells > self._limits.max_bytes:
             raise EnvelopeError("bad-layout", f"{cells} numbers do not fit into {self._limits.max_bytes} bytes")
@@ -195,7 +199,7 @@ class Intake:
 def _cells(shape: tuple[int, ...]) -> int:
     total = 1
     for side in shape:
-        total *= side
+        total *= max(side, 1)  # an empty array may not have other sides that NumPy cannot make
     return total
 
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import fsum
 from statistics import fmean
 
 from schemas import (
@@ -202,4 +203,5 @@ def vote_means(votes: list[Vote]) -> dict[str, float]:
         "false_alarm_rate": fmean(vote.false_alarm_rate for vote in votes),
     }
     losses = [vote.loss for vote in votes if vote.loss is not None]
-    return means | ({"loss": fmean(losses)} if losses else {})
+    # Divided first: a loss is any finite number, and the sum of two of them may be none.
+    return means | ({"loss": fsum(loss / len(losses) for loss in losses)} if losses else {})

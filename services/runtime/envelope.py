@@ -28,6 +28,8 @@ JSON = b"application/json"
 SAFETENSORS = b"application/vnd.safetensors"
 TOMBSTONE_TYPE = "streamgauge.tombstone"
 _TYPE = re.compile(r"(?P<type>streamgauge\.[a-z-]+)\.v(?P<major>\d{1,6})")
+_LARGEST = 2**63 - 1
+"""What a database's column of 64 bits holds."""
 
 M = TypeVar("M", bound=Message)
 
@@ -195,7 +197,7 @@ def _text(headers: Mapping[str, bytes], name: str) -> str:
 
 def _number(headers: Mapping[str, bytes], name: str) -> int:
     text = _text(headers, name)
-    # At most 19 digits: fits 64 bits and keeps int() cheap; isdigit alone would take other alphabets' digits.
-    if not (text.isascii() and text.isdigit() and len(text) <= 19):
-        raise EnvelopeError("bad-header", f"header {name} is {text[:40]!r}, expected a whole number")
+    # At most 19 digits keeps int() cheap; isdigit alone would take other alphabets' digits.
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) <= _LARGEST):
+        raise EnvelopeError("bad-header", f"header {name} is {text[:40]!r}, expected a whole number below 2^63")
     return int(text)

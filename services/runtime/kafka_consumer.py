@@ -26,7 +26,7 @@ from kafka.errors import (
     UnknownMemberIdError,
 )
 
-from services.runtime.errors import TopicError
+from services.runtime.errors import BrokerError, TopicError
 from services.runtime.kafka import broker_errors, connect, consumer_options, open_admin
 from services.runtime.kafka_admin import plain_id
 from services.runtime.kafka_rebalance import Rebalance
@@ -99,11 +99,17 @@ class KafkaLogConsumer:
             # An outage: kafka-python raises at once, so the rest of the time is waited here.
             self._never.wait(max(0.0, min(_RETRY_PAUSE_S, timeout_s - (time.monotonic() - started))))
             return Polled()
-        if resets := self._replaced_topics():
+        try:
+            resets = self._replaced_topics() or (() if batches else self._shrunk_logs())
+        except BrokerError as error:
+            # An outage between fetch and question. What was fetched is not known to be right: fetch it again.
+            log.warning("cannot ask whether a log was replaced", why=str(error))
+            for partition, records in batches.items():
+                self._kafka.seek(partition, records[0].offset)
+            return Polled()
+        if resets or not batches:
             # What was fetched may be of the new log at the old log's offsets.
             return Polled(resets=resets)
-        if not batches:
-            return Polled(resets=self._shrunk_logs())
         return Polled({Partition(*partition): records for partition, records in batches.items()})
 
     def seek(self, partition: Partition, offset: int) -> None:  # noqa: D102
@@ -204,28 +210,32 @@ class KafkaLogConsumer:
         with open_admin(self._cluster, client_id=self._client_id) as admin:
             fresh = admin.topic_ids(topics)
         changed = {topic for topic, new in fresh.items() if new is not None and new != self._ids.get(topic)}
+        resets = self._restart([partition for partition in self._assigned() if partition.topic in changed], fresh)
+        # Last: if a question above fails, the caller was not told, and the next poll must find the same again.
         self._ids.update({topic: fresh[topic] for topic in changed})
-        return tuple(self._restart(partition) for partition in self._assigned() if partition.topic in changed)
+        return resets
 
-    def _restart(self, partition: Partition) -> LogReset:
-        self.seek(partition, self.beginning(partition))
-        log.warning("log was replaced, reading its beginning", partition=str(partition))
-        return LogReset(partition, self._ids.get(partition.topic))
+    def _restart(self, partitions: Sequence[Partition], ids: Mapping[str, str | None]) -> tuple[LogReset, ...]:
+        # All questions before the first change: either every reset is told, or none was done.
+        for partition, beginning in {partition: self.beginning(partition) for partition in partitions}.items():
+            self.seek(partition, beginning)
+            log.warning("log was replaced, reading its beginning", partition=str(partition))
+        return tuple(LogReset(partition, ids.get(partition.topic)) for partition in partitions)
 
     def _assigned(self) -> list[Partition]:
         return sorted(Partition(*partition) for partition in self._kafka.assignment())
 
     def _shrunk_logs(self) -> tuple[LogReset, ...]:
         """Without topic ids: a high-water mark before our position means a new log."""
-        resets = []
+        shrunk = []
         for partition in self._assigned():
             known = TopicPartition(*partition)
             highwater = self._kafka.highwater(known)
             if self._ids.get(partition.topic) is None and highwater is not None:
                 position = self._position(partition)
                 if position is not None and 0 <= highwater < position:
-                    resets.append(self._restart(partition))
-        return tuple(resets)
+                    shrunk.append(partition)
+        return self._restart(shrunk, {})
 
     def _out_of_range(self, error: OffsetOutOfRangeError | LogTruncationError) -> tuple[LogReset, ...]:
         positions = error.divergent_offsets if isinstance(error, LogTruncationError) else error.args[0]
@@ -236,7 +246,11 @@ class KafkaLogConsumer:
             return resets + tuple(
                 reset for partition in partitions if partition not in done for reset in self._moved(partition)
             )
-        except (KafkaError, TopicError):  # the topic is just being made again: the next poll raises again
+        except (
+            KafkaError,
+            BrokerError,
+            TopicError,
+        ):  # the topic is just being made again: the next poll raises again
             return ()
 
     def _moved(self, partition: Partition) -> Sequence[LogReset]:
@@ -244,7 +258,7 @@ class KafkaLogConsumer:
         position = self._position(partition) or 0
         beginning, end = self.beginning(partition), self.end(partition)
         if position > end and self._ids.get(partition.topic) is None:
-            return [self._restart(partition)]
+            return self._restart([partition], {})
         if position < beginning:
             log.error(
                 "records were deleted before they were read", partition=str(partition), lost=beginning - position

@@ -113,8 +113,9 @@ def create_key(directory: Path, name: str) -> tuple[Path, Path]:
     if private.exists():
         raise SettingsError(f"{private} exists: delete it first if you really want a new key for {name!r}")
     key = SigningKey.generate()
-    write_atomic(private, key.to_pem(), mode=0o600)
+    # The private half last: a kill in between leaves nothing that keeps the next try from making both.
     write_atomic(public, key.verify_key.to_pem(), mode=0o644)
+    write_atomic(private, key.to_pem(), mode=0o600)
     return private, public
 
 

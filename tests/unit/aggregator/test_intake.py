@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from schemas import ModelUpdate, NodeStatus, Vote
 from services.aggregator.fences import Fences
 from services.aggregator.intake import Intake, Limits
+from services.aggregator.letters import vote_means
 from services.aggregator.node_table import NodeTable
 from services.runtime.codecs import layout_items, pack
 from services.runtime.envelope import Opened, Sealer
@@ -21,6 +22,7 @@ from services.runtime.log import Outgoing
 from services.runtime.memory import MemoryRecord
 from services.runtime.signing import SigningKey
 from streamgauge.federation.merging import MergePolicy
+from streamgauge.layout import Item, Layout
 from tests.integration.aggregator_world import LAYOUT, SCHEMA
 
 KEY = SigningKey.generate()
@@ -101,6 +103,46 @@ def test_a_status_must_be_of_the_process_that_signed_it() -> None:
     assert INTAKE.status(fine, INTAKE.open(fine)) == good
     other = record(SEALER.seal(status(federation="other"), "nodes", b"a/1"))
     assert INTAKE.status(other, INTAKE.open(other)) is None
+
+
+W = Item("w", (2,), "mean", "weights")
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        (),
+        (Item("scaler", (4,), "moments", "agreement"),),
+        (Item("w", (2,), "local", "weights"),),
+        (W, Item("v", (2,), "moments", "weights")),
+        (W, Item("v", (0, 2**60), "mean", "weights")),
+    ],
+)
+def test_layouts_that_no_round_could_be_held_with_are_refused(items: tuple[Item, ...]) -> None:
+    layout = Layout(items)
+    arrived = record(
+        SEALER.seal(status(layout=layout_items(layout), layout_hash=layout.hash), "nodes", b"a/1"),
+    )
+    with pytest.raises(EnvelopeError, match="bad-layout"):
+        INTAKE.status(arrived, INTAKE.open(arrived))
+
+
+def test_no_finite_losses_of_votes_have_a_mean_that_cannot_be_taken() -> None:
+    vote = Vote(
+        federation="plant",
+        node="a/1",
+        site="a",
+        round=1,
+        candidate_sha256=SCHEMA,
+        approve=True,
+        reason="",
+        auc_candidate=1,
+        auc_release=1,
+        false_alarm_rate=0,
+        loss=1.7e308,
+        records=1,
+    )
+    assert vote_means([vote, vote])["loss"] == pytest.approx(1.7e308)
 
 
 def test_fences_are_judged_along_the_log() -> None:

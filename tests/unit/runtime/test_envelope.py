@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from schemas import ModelArtefact, RoundMark
 from services.runtime import codecs
+from services.runtime.atomic import write_atomic
 from services.runtime.envelope import SAFETENSORS, Opened, Sealer, open_envelope, read_message
 from services.runtime.errors import EnvelopeError, SettingsError
 from services.runtime.log import Outgoing
@@ -25,6 +26,7 @@ from services.runtime.signing import (
     canonical_bytes,
     create_key,
     load_signing_key,
+    load_verify_key,
     load_verify_keys,
 )
 from streamgauge.errors import StateError
@@ -96,6 +98,7 @@ def test_who_is_not_trusted_is_refused() -> None:
         ("sg_incarnation", b"-1", "bad-header"),
         ("sg_sequence", "٣".encode(), "bad-header"),
         ("sg_fence", b"9" * 5000, "bad-header"),
+        ("sg_incarnation", b"%d" % 2**63, "bad-header"),
         ("sg_sender", None, "not-ours"),
     ],
 )
@@ -155,6 +158,22 @@ HEADER = ModelArtefact(
 
 def unpack(data: bytes) -> tuple[ModelArtefact, dict[str, NDArray[Any]]]:
     return codecs.unpack(ModelArtefact, data, 1 << 20)
+
+
+def test_a_kill_between_the_two_files_of_a_key_is_mended_by_the_next_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill_at_the_second(path: Path, data: bytes, mode: int) -> None:
+        if any(tmp_path.iterdir()):
+            raise KeyboardInterrupt
+        write_atomic(path, data, mode)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("services.runtime.signing.write_atomic", kill_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            create_key(tmp_path, "plant-a/w1")
+    private, public = create_key(tmp_path, "plant-a/w1")
+    assert load_signing_key(private).verify_key.to_pem() == load_verify_key(public).to_pem()
 
 
 def test_arrays_come_back_whatever_their_memory_looks_like() -> None:
