@@ -20,11 +20,10 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version); set PYTHON=python3.x"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; then \
-	  $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[all,test,dev]'; \
-	else \
-	  $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[all,test,dev]'; \
-	fi
+	@{ $(BIN)/python -m pip install --quiet --disable-pip-version-check uv \
+	  && $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[all,test,dev]'; \
+	} || { echo "== uv could not do it; pip takes a minute or two longer"; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test,dev]'; }
 	@touch $@
 
 demo: $(READY)  ## The whole chain on this machine. FOR=90 ends by itself; BROKER=kafka; DETECTOR=mlp.
