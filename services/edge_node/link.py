@@ -205,10 +205,10 @@ class FederationLink(threading.Thread):
     def _fetch(self, ref: ArtefactRef) -> Artefact | None:
         """The artefact at its offset; None (and counted) if it is gone or is not what its hash says."""
         partition = Partition(self._topics.models, 0)
-        answering = False
-        while not answering:
-            answering = self._answers(partition)
-            self._fetcher.assign({partition: ref.offset})
+        missing = False
+        while not missing:
+            if not self._answers(partition, ref.offset):
+                continue
             for _ in range(FETCH_POLLS):
                 if self._stop_event.is_set():
                     raise StoppedError("stopping")
@@ -217,15 +217,24 @@ class FederationLink(threading.Thread):
                     return self._open_artefact(record, ref)
                 if polled.resets:
                     break
+            missing = self._answers(partition, ref.offset)
         self.ignored["missing-artefact"] += 1
         log.warning("artefact is missing", offset=ref.offset, sha256=ref.sha256)
         return None
 
-    def _answers(self, partition: Partition) -> bool:
-        """Whether the broker answers: an artefact that does not come in an outage is not missing."""
+    def _answers(self, partition: Partition, offset: int) -> bool:
+        """Whether the broker answers: an artefact that does not come in an outage is not missing.
+
+        No outage is raised: the message that names the artefact was read and would not be read again.
+        """
+        if self._stop_event.is_set():
+            raise StoppedError("stopping")
         try:
             self._fetcher.end(partition)
-        except BrokerError:
+            self._fetcher.assign({partition: offset})
+        except BrokerError as error:
+            log.warning("waiting for an artefact", offset=offset, error=str(error))
+            self._stop_event.wait(RETRY_S)
             return False
         return True
 

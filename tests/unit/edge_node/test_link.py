@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -333,26 +333,36 @@ def test_an_outage_while_catching_up_is_waited_for(
     assert linked.link.failure is None
 
 
+@pytest.mark.parametrize("question", ["end", "assign"])
 def test_an_artefact_is_not_missing_because_the_broker_is_away(
-    started: Linked, aggregator: Aggregator, monkeypatch: pytest.MonkeyPatch
+    started: Linked, aggregator: Aggregator, monkeypatch: pytest.MonkeyPatch, question: str
 ) -> None:
     release = aggregator.release(1)
     asked = threading.Semaphore(0)
     away = threading.Event()
     away.set()
-    real_end, real_poll = MemoryConsumer.end, MemoryConsumer.poll
+    real_end, real_assign, real_poll = MemoryConsumer.end, MemoryConsumer.assign, MemoryConsumer.poll
 
-    def end(self: MemoryConsumer, partition: Partition) -> int:
-        if away.is_set() and partition.topic == TOPICS.models:
+    def gone(what: str, partition: Partition) -> None:
+        if away.is_set() and what == question and partition.topic == TOPICS.models:
             asked.release()
             raise BrokerError("gone")
+
+    def end(self: MemoryConsumer, partition: Partition) -> int:
+        gone("end", partition)
         return real_end(self, partition)
+
+    def assign(self: MemoryConsumer, positions: Mapping[Partition, int]) -> None:
+        for partition in positions:
+            gone("assign", partition)
+        real_assign(self, positions)
 
     def poll(self: MemoryConsumer, timeout_s: float) -> Any:
         absent = away.is_set() and any(p.topic == TOPICS.models for p in self._positions)
         return Polled() if absent else real_poll(self, timeout_s)
 
     monkeypatch.setattr(MemoryConsumer, "end", end)
+    monkeypatch.setattr(MemoryConsumer, "assign", assign)
     monkeypatch.setattr(MemoryConsumer, "poll", poll)
     aggregator.say(release)
     for _ in range(3):
