@@ -133,9 +133,14 @@ def _quality(
     held_out: HeldOut,
     corrupted: NDArray[np.float32],
 ) -> tuple[float, float]:
-    """AUC against the corrupted copies, and false alarms of one half at the other half's 99 % quantile."""
-    clean = score_rows(detector, *model, held_out.x)
-    quality = auc(clean, score_rows(detector, *model, corrupted))
+    """AUC against the corrupted copies, and false alarms of one half at the other half's 99 % quantile.
+
+    The AUC is NaN where a score is not finite: such records would be set aside, not alarmed.
+    """
+    clean, abnormal = (score_rows(detector, *model, x) for x in (held_out.x, corrupted))
+    if not (np.isfinite(clean).all() and np.isfinite(abnormal).all()):
+        return np.nan, 1.0
+    quality = auc(clean, abnormal)
     calibrating, checking = clean[held_out.half], clean[~held_out.half]
     if not (len(calibrating) and len(checking)):
         return quality, 0.0

@@ -168,7 +168,7 @@ class AlertWriter:
             scores=change.scores,
             score=change.worst.score,
             raw_score=change.worst.raw,
-            threshold=opened["threshold"],
+            threshold=change.worst_payload["threshold"],  # the line that this score is relative to
             release_seq=opened["release_seq"],
             bundle_id=opened["bundle_id"],
             explained=features is not None,

@@ -16,7 +16,7 @@ from services.edge_node.settings import EdgeSettings
 from services.edge_node.tasks import Answer
 from services.runtime.codecs import layout_items, unpack
 from services.runtime.envelope import Sealer
-from services.runtime.log import Outgoing
+from services.runtime.log import Outgoing, Partition
 from services.runtime.topics import LARGE_MESSAGE_BYTES, Topics
 from streamgauge.detectors import Detector
 
@@ -64,6 +64,7 @@ class Reporter:
         self._layout_hash = self._detector.layout.hash
         self._topics = Topics(settings.topic_prefix)
         self._seen: Counter[str] = Counter()
+        self._lagging: set[Partition] = set()
 
     def sealed(self, answer: Answer) -> Outgoing:
         """An answer in a fresh envelope (the incarnation may have changed); its body is the saved one."""
@@ -130,9 +131,13 @@ class Reporter:
             rules[rule] += n
         for rule, n in rules.items():
             self._add(f"imputed {rule}", n, metrics.imputed.labels(rule).inc)
+        for partition in self._lagging - loop.sources.contexts.keys():  # another worker reads it now
+            metrics.lag.remove(partition.topic, str(partition.partition))
+            self._lagging.remove(partition)
         for partition in loop.sources.contexts:
             if (lag := loop.consumer.lag(partition)) is not None:
                 metrics.lag.labels(partition.topic, str(partition.partition)).set(lag)
+                self._lagging.add(partition)
         self._refresh_model(loop)
 
     def _refresh_model(self, loop: EdgeLoop) -> None:

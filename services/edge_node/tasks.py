@@ -72,10 +72,15 @@ class Workshop:
     learner: Learner
 
     def agreement(self, plan: RoundPlan) -> Answer:
-        """Round 0: the moments of the encoded columns, no training."""
+        """Round 0: the moments of the encoded columns, no training.
+
+        A column that fewer records filled than the item's `min_count` is sent as empty: it would tell about single
+        records.
+        """
         moments = self.learner.moments
         parts = dict(zip(MOMENT_PARTS, (moments.n, moments.sum, moments.sumsq), strict=True))
-        arrays = {f"{SCALER}.{part}": np.asarray(value, np.float64) for part, value in parts.items()}
+        (least,) = (i.min_count for i in self.detector.layout.of_phase("agreement") if i.name == SCALER)
+        arrays = {f"{SCALER}.{part}": np.where(moments.n < least, 0.0, value) for part, value in parts.items()}
         header = self._update_header(plan, {"records": self.learner.records_learned})
         return Answer("update", asked_by(plan), pack(header, arrays))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from schemas import Alert
 from services.edge_node.alerts import ExplanationBudget
+from services.edge_node.bundle import Bundle
 from services.edge_node.ids import alert_id, event_time, record_id
 from services.runtime.log import Outgoing
 from tests.support.edge import MemoryClients, alerts_of, at_end, edge_settings, memory_broker, run_until
@@ -102,6 +104,28 @@ def test_an_alert_says_where_when_how_much_and_why(tmp_path: Path, profile_path:
     assert first.features[0].name in ("flow", "pressure")
     assert sum(f.contribution for f in first.features) == pytest.approx(1.0, abs=0.01)
     assert {f.name: f.value for f in first.features}["flow"] == 9.0
+
+
+def test_a_score_is_relative_to_the_threshold_beside_it_also_after_a_swap(
+    tmp_path: Path, profile_path: Path, bundle_path: Path
+) -> None:
+    broker = memory_broker("records", 1)
+    send(broker, bad_flow(0))
+    node = RunningNode(edge_settings(tmp_path / "state", profile_path, pinned_bundle=bundle_path), broker)
+    node.turns(lambda: at_end(node.edge))
+    old = Bundle.load(bundle_path)
+    assert old.info.threshold is not None
+    lower = replace(old.info.threshold, value=old.info.threshold.value / 2)
+    node.loop.swap(replace(old, info=replace(old.info, threshold=lower)))
+    send(broker, bad_flow(1))
+    node.turns(lambda: at_end(node.edge))
+    node.crash()
+    opened, grown = (Alert.read(r.value or b"") for r in broker.records("streamgauge.alerts"))
+    assert (opened.state, grown.state, grown.worst.offset) == ("opened", "grown", 1)
+    for alert in (opened, grown):
+        assert alert.score == pytest.approx(alert.raw_score / alert.threshold)
+    assert grown.threshold == lower.value
+    assert grown.bundle_id == opened.bundle_id
 
 
 def test_a_masked_feature_has_no_value_and_a_category_its_name(

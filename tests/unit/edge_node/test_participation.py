@@ -212,6 +212,26 @@ def test_from_agreement_to_a_calibrated_release(member: Member) -> None:
     assert participation.ready_to_train
 
 
+def test_a_column_of_few_records_is_agreed_on_as_empty(member: Member) -> None:
+    """The sum of a single record's cells is that record."""
+    settings, schema = member.workshop.settings, member.workshop.schema
+    learner = learner_of(settings, schema, n=0)
+    x = np.full((60, schema.width), 0.25, np.float32)
+    x[19:, 0] = x[20:, 1] = np.nan
+    nothing, normal = np.full(60, np.nan, np.float32), np.zeros(60, bool)
+    times, later = START_S + np.arange(60.0), START_S + 1000
+    learner.observe("records:0", times, ["m"] * 60, np.arange(60), x, normal, nothing, later)
+    learner.settle({"records:0": later})
+    assert learner.moments.n[:3].tolist() == [19, 20, 60]
+    plan = member.plan(0, 0, "agreement").message
+    assert isinstance(plan, RoundPlan)
+    answer = Workshop(settings, schema, member.workshop.detector, learner).agreement(plan)
+    _, sent = unpack(ModelUpdate, answer.body, 1 << 24)
+    assert sent["scaler.n"][:3].tolist() == [0, 20, 60]
+    assert sent["scaler.sum"][0] == sent["scaler.sumsq"][0] == 0
+    assert sent["scaler.sum"][1:].tolist() == learner.moments.sum[1:].tolist()
+
+
 def test_after_a_restart_the_same_bytes_are_sent_again(member: Member) -> None:
     first = member.agree()
     member.participation.take(member.plan(1, 1))

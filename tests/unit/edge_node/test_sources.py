@@ -288,6 +288,25 @@ def test_a_context_is_published_before_it_is_given_up(place: Place) -> None:
     second.crash()
 
 
+def test_who_gave_a_partition_up_no_longer_reports_its_lag(place: Place) -> None:
+    place.broker = memory_broker("records", 2)
+    first = place.node(state="first", mode="group")
+    send(place.broker, raw(b"{}", partition=0), raw(b"{}", partition=1))
+    first.turns(lambda: at_end(first.edge))
+
+    def lagging() -> set[str]:
+        first.loop.reporter.report(first.loop, 0.0)
+        (metric,) = first.loop.reporter._metrics.lag.collect()
+        return {sample.labels["partition"] for sample in metric.samples}
+
+    assert lagging() == {"0", "1"}
+    second = place.node(state="second", mode="group", node="site/two")
+    first.turns(lambda: len(first.loop.sources.contexts) == 1)
+    assert lagging() == {str(p.partition) for p in first.loop.sources.contexts}
+    first.crash()
+    second.crash()
+
+
 def test_a_checkpoint_counts_only_if_its_node_wrote_the_newest_context(place: Place) -> None:
     send(place.broker, *map(good, range(4)))
     one = place.node(state="one", mode="group")

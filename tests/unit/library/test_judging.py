@@ -21,7 +21,7 @@ Score = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Scripted(Detector):
-    """Scores as the weight says: 0 norm, 1 copies its input, 2 NaN, 3 reversed, 4 infinite, 5 alarms at random."""
+    """Scores as the weight says: 0 norm, 1 copies, 2 NaN, 3 reversed, 4 infinite, 5 random alarms, 6 overflows."""
 
     name = "scripted"
 
@@ -37,6 +37,7 @@ class Scripted(Detector):
             lambda x: 1 / (norm + 1e-3),
             lambda x: norm * float("inf"),
             lambda x: norm + 100 * (x[:, 0].abs() > 1.0),
+            lambda x: norm.where(x.abs().amax(dim=1) < 4.5, norm * float("inf")),
         ]
         return scores[int(weights["which"][0])](x)
 
@@ -75,7 +76,8 @@ def test_a_good_candidate_is_approved() -> None:
 
 @pytest.mark.parametrize("release", [0, 1, 2])
 @pytest.mark.parametrize(
-    ("candidate", "what"), [(1, "copies its input"), (2, "NaN"), (3, "reversed"), (4, "infinite")]
+    ("candidate", "what"),
+    [(1, "copies its input"), (2, "NaN"), (3, "reversed"), (4, "infinite"), (6, "overflows on wild rows only")],
 )
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_a_bad_candidate_is_rejected_even_beside_a_bad_release(candidate: int, what: str, release: int) -> None:
