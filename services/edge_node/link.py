@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from schemas import ArtefactRef, ModelArtefact, Release, RoundCandidate, RoundClosed, RoundPlan
 from services.runtime.codecs import sha256, unpack
 from services.runtime.envelope import Opened, open_envelope, read_message
-from services.runtime.errors import BrokerError, EnvelopeError, MessageTooLargeError, StoppedError
+from services.runtime.errors import BrokerError, EnvelopeError, MessageTooLargeError, StoppedError, TopicError
 from services.runtime.log import Consumer, LogRecord, Outgoing, Partition, Producer
 from services.runtime.logging import get_logger
 from services.runtime.signing import VerifyKey
@@ -84,6 +84,10 @@ class FederationLink(threading.Thread):
         self._partitions = [Partition(topics.rounds, 0), Partition(topics.releases, 0)]
         self._outbox: queue.Queue[Outgoing] = queue.Queue()
         self._status: Outgoing | None = None
+        # What was read but not handed over, what was taken from the outbox but not acknowledged: an outage in
+        # mid-work must not lose it.
+        self._pending: deque[FederationMessage] = deque()
+        self._waiting: deque[Outgoing] = deque()
         self._newest: dict[str, FederationMessage] = {}
         self._fence = 0
         self._written: dict[str, tuple[int, int, int]] = {}
@@ -110,11 +114,14 @@ class FederationLink(threading.Thread):
             raise
 
     def _patiently(self, step: Callable[[], None]) -> None:
-        """Repeat `step` until it gets through an outage; each step may be repeated."""
+        """Repeat `step` until it gets through an outage; each step may be repeated.
+
+        A topic of the federation that is missing is an outage too: no reason to stop the scoring.
+        """
         while not self._stop_event.is_set():
             try:
                 return step()
-            except BrokerError as error:
+            except (BrokerError, TopicError) as error:
                 log.warning("federation cannot be reached; scoring goes on", error=str(error))
                 self._stop_event.wait(RETRY_S)
         raise StoppedError("stopping")
@@ -137,6 +144,9 @@ class FederationLink(threading.Thread):
         if not self.caught_up.is_set():
             self._catch_up()
         self._send()
+        while self._pending:
+            self._hand_over(self._pending[0])
+            self._pending.popleft()
 
     def close(self) -> None:
         """Wait for the end of the thread and free the clients; `stop` must be set."""
@@ -177,7 +187,7 @@ class FederationLink(threading.Thread):
     def _take(self, message: FederationMessage) -> None:
         """While catching up only the newest of each type is kept: old rounds and releases are history."""
         if self.caught_up.is_set():
-            self._hand_over(message)
+            self._pending.append(message)
         else:
             self._newest[message.TYPE] = message
 
@@ -185,10 +195,9 @@ class FederationLink(threading.Thread):
         ends = {p: (self._consumer.beginning(p), self._consumer.end(p)) for p in self._partitions}
         if any(self._consumer.lag(p) != 0 and end > beginning for p, (beginning, end) in ends.items()):
             return
+        self._pending.extend(self._newest[kind.TYPE] for kind in KINDS if kind.TYPE in self._newest)
+        self._newest.clear()
         self.caught_up.set()
-        for kind in KINDS:
-            if (message := self._newest.pop(kind.TYPE, None)) is not None:
-                self._hand_over(message)
 
     def _hand_over(self, message: FederationMessage) -> None:
         weights = statistics = None
@@ -249,15 +258,18 @@ class FederationLink(threading.Thread):
             return None
 
     def _send(self) -> None:
-        waiting: list[Outgoing] = []
         while not self._outbox.empty():
-            waiting.append(self._outbox.get())
+            self._waiting.append(self._outbox.get())
+        while self._waiting:
+            self._deliver(self._waiting[0])
+            self._waiting.popleft()
         status, self._status = self._status, None
         if status is not None:
-            waiting.append(status)
-        for outgoing in waiting:
-            try:
-                self._producer.deliver([outgoing])
-            except MessageTooLargeError as error:  # it would be too large again: scoring goes on without it
-                self.ignored["too-large-to-send"] += 1
-                log.error("message not sent", error=str(error))
+            self._deliver(status)
+
+    def _deliver(self, outgoing: Outgoing) -> None:
+        try:
+            self._producer.deliver([outgoing])
+        except MessageTooLargeError as error:  # it would be too large again: scoring goes on without it
+            self.ignored["too-large-to-send"] += 1
+            log.error("message not sent", error=str(error))

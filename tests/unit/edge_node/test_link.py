@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,9 +18,9 @@ from services.edge_node import link as module
 from services.edge_node.link import Clients, FederationLink
 from services.runtime.codecs import pack, sha256
 from services.runtime.envelope import Sealer
-from services.runtime.errors import BrokerError
+from services.runtime.errors import BrokerError, TopicError
 from services.runtime.log import Outgoing, Partition, Polled
-from services.runtime.memory import MemoryBroker
+from services.runtime.memory import MemoryBroker, MemoryProducer
 from services.runtime.memory_consumer import MemoryConsumer
 from services.runtime.signing import SigningKey
 from services.runtime.topics import Topics
@@ -370,6 +370,55 @@ def test_an_artefact_is_not_missing_because_the_broker_is_away(
     away.clear()
     assert started.fact().message == release
     assert not started.link.ignored
+
+
+class Refusing:
+    """Stands for a method of a client and fails the first three times that a topic is concerned."""
+
+    def __init__(self, real: Callable[[Any, Any], Any], topic: str, error: Exception) -> None:
+        self.real, self.topic, self.error, self.left = real, topic, error, 3
+
+    def call(self, client: Any, concerned: Any) -> Any:
+        if self.left and any(item.topic == self.topic for item in concerned):
+            self.left -= 1
+            raise self.error
+        return self.real(client, concerned)
+
+
+@pytest.mark.parametrize("error", [BrokerError("not authorised"), TopicError("no such topic")])
+@pytest.mark.parametrize("late", [True, False])
+def test_what_was_read_is_not_lost_when_its_artefact_is_refused(
+    linked: Linked, aggregator: Aggregator, monkeypatch: pytest.MonkeyPatch, error: Exception, late: bool
+) -> None:
+    refusing = Refusing(MemoryConsumer.assign, TOPICS.models, error)
+    monkeypatch.setattr(MemoryConsumer, "assign", lambda client, positions: refusing.call(client, positions))
+    if late:
+        linked.link.start()
+        assert linked.link.caught_up.wait(20)
+    release, plan = aggregator.release(1), aggregator.plan(2)
+    linked.broker.producer().deliver([sealed(plan), sealed(release)])
+    if not late:
+        linked.link.start()
+    facts = [linked.fact().message, linked.fact().message]
+    assert release in facts
+    assert plan in facts
+    assert refusing.left == 0
+    assert not linked.link.ignored
+
+
+@pytest.mark.parametrize("error", [BrokerError("not authorised"), TopicError("no such topic")])
+def test_an_answer_is_kept_until_it_is_acknowledged(
+    started: Linked, aggregator: Aggregator, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    refusing = Refusing(MemoryProducer.deliver, TOPICS.updates, error)
+    monkeypatch.setattr(MemoryProducer, "deliver", lambda client, records: refusing.call(client, records))
+    node = Sealer("site/one", 1, SigningKey.generate())
+    for i in range(3):
+        started.link.submit(node.seal(aggregator.plan(i), TOPICS.updates, b"site/one"))
+    until(lambda: len(started.broker.records(TOPICS.updates)) == 3 or started.link.failure is not None)
+    updates = [RoundPlan.read(r.value or b"").round for r in started.broker.records(TOPICS.updates)]
+    assert updates == [0, 1, 2]
+    assert refusing.left == 0
 
 
 # -- sending ---------------------------------------------------------------------------------------------
