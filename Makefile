@@ -7,6 +7,7 @@ READY := $(VENV)/.ready
 FOR ?=
 BROKER ?= embedded
 DETECTOR ?= autoencoder
+API_PORT ?= 8000
 
 .PHONY: demo test test-unit test-chaos check bench-speed kafka schemas clean help
 
@@ -19,15 +20,16 @@ $(READY): pyproject.toml constraints.txt
 	@echo "== Python environment in $(VENV) (once)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version); set PYTHON=python3.x"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
 	@{ $(BIN)/python -m pip install --quiet --disable-pip-version-check uv \
 	  && $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[all,test,dev]'; \
 	} || { echo "== uv could not do it; pip takes a minute or two longer"; \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test,dev]'; }
 	@touch $@
 
-demo: $(READY)  ## The whole chain on this machine. FOR=90 ends by itself; BROKER=kafka; DETECTOR=mlp.
-	@$(BIN)/streamgauge demo $(if $(FOR),--for $(FOR)) --broker $(BROKER) --detector $(DETECTOR)
+demo: $(READY)  ## The whole chain on this machine. FOR=90 ends by itself; BROKER=kafka; DETECTOR=mlp; API_PORT=0.
+	@$(BIN)/streamgauge demo $(if $(FOR),--for $(FOR)) --broker $(BROKER) --detector $(DETECTOR) --api-port $(API_PORT)
 
 test: $(READY)  ## All tests (15 minutes at most on 2 cores).
 	@$(BIN)/python -m pytest -m "not chaos" $(ARGS)

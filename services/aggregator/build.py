@@ -54,12 +54,14 @@ def build_aggregator(
     topics = Topics(settings.topic_prefix)
     key = load_signing_key(settings.signing_key_file)
     store = Store(settings.federation)
-    with database.write() as connection:
-        incarnation = store.begin_process(connection, int(clock() * 1000))
+    with database.read() as connection:
         stored = store.load(connection)
         metrics.released_at.set(store.last_release_at(connection) or 0.0)
     recovery = Recovery(settings.federation, topics, consumer, {settings.name: key.verify_key}, time.monotonic)
     state = recovery.checked(stored.state)
+    with database.write() as connection:
+        # Above what the log knows too: nodes ignore what comes from an earlier process than the last one heard.
+        incarnation = store.begin_process(connection, max(int(clock() * 1000), recovery.incarnation + 1))
     positions = _positions(consumer, topics, stored)
     policy = settings.round_policy(_count(positions, topics.updates), _count(positions, topics.votes))
     nodes = NodeTable(stored.nodes, settings.detector, settings.node_timeout_s)

@@ -25,6 +25,8 @@ from streamgauge.federation.round_state import Position, Round, RoundPolicy, Sta
 from streamgauge.federation.rounds import advance
 from streamgauge.layout import Layout
 
+ENVELOPE_BYTES = 4096
+"""More than key and headers of an artefact take: what goes into the outbox must be deliverable."""
 Collected = tuple[Contribution, ModelUpdate | Vote]
 _log = get_logger("aggregator.rounds")
 
@@ -181,10 +183,11 @@ class Coordinator:
         self, connection: sa.Connection, current: Round, content: str, arrays: Mapping[str, NDArray[Any]]
     ) -> Stored:
         data = pack(self._scribe.header(current, content), arrays)
-        if len(data) > self._settings.max_message_bytes:
+        limit = self._settings.max_message_bytes - ENVELOPE_BYTES
+        if len(data) > limit:
             raise StateError(
-                f"{content} of {len(data)} bytes are over max_message_bytes={self._settings.max_message_bytes}; "
-                "raise it and the topics' max.message.bytes"
+                f"{content} of {len(data)} bytes are over the {limit} that max_message_bytes="
+                f"{self._settings.max_message_bytes} leaves; choose a smaller network in detector_config"
             )
         stored = Stored(sha256(data), len(data))
         self._store.add_artefact(connection, stored.sha256, data)

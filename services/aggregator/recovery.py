@@ -7,6 +7,7 @@ sent is in the log, so the log is asked at the start.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from schemas import Release, RoundPlan
@@ -48,6 +49,8 @@ class Recovery:
         self._consumer = consumer
         self._own = own
         self._monotonic = monotonic
+        self.incarnation = 0
+        """Highest incarnation under which the aggregator has said something; known after `checked`."""
 
     def checked(self, state: State) -> State:
         """`state`, or if the log knows newer releases, a state that goes on above them with a new agreement.
@@ -58,10 +61,11 @@ class Recovery:
         releases = [self._read(Release, record) for record in self._records(self._topics.releases)]
         mine = [one for one in releases if one is not None and one.federation == self._federation]
         newest = max((one.release_seq for one in mine), default=0)
-        if newest <= state.release_seq:
-            return state
-        lineage = max(one.lineage for one in mine)
+        # Numbers of rounds that came to nothing are used up too.
         next_round = max([state.next_round, *(one.round + 1 for one in mine), *self._rounds()])
+        if newest <= state.release_seq:
+            return replace(state, next_round=next_round)
+        lineage = max(one.lineage for one in mine)
         _log.warning(
             "the database is older than the log: beginning a new lineage above what was released",
             in_database=state.release_seq,
@@ -78,7 +82,9 @@ class Recovery:
     def _read(self, cls: type[M], record: LogRecord) -> M | None:
         """The message, None if it is of another type or not of the aggregator: somebody else's does not count."""
         try:
-            return read_message(cls, open_envelope(record, self._own))
+            opened = open_envelope(record, self._own)
+            self.incarnation = max(self.incarnation, opened.incarnation)
+            return read_message(cls, opened)
         except EnvelopeError:
             return None
 

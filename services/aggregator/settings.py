@@ -62,7 +62,10 @@ class AggregatorSettings(ServiceSettings):
     robust_statistics: bool = Field(default=False, description="Merge moments by medians over the nodes.")
     keep_models: int = Field(default=20, ge=1, le=10_000, description="Releases whose artefacts are kept.")
     max_message_bytes: int = Field(
-        default=LARGE_MESSAGE_BYTES, ge=1024, le=1 << 30, description="Largest update, vote or artefact."
+        default=LARGE_MESSAGE_BYTES,
+        ge=8192,
+        le=LARGE_MESSAGE_BYTES,
+        description="Largest update, vote or artefact.",
     )
 
     @model_validator(mode="after")

@@ -164,6 +164,8 @@ class Ingest:
     ) -> dict[Partition, ReadPosition]:
         after = {}
         for partition, batch in records.items():
+            if partition not in self._positions:
+                continue  # assigned in an attempt that failed half-way; the next one seeks to where it was
             rows = self._rows(partition.topic, batch)
             if rows:
                 self._handlers[partition.topic].store(connection, rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 import threading
 import time
@@ -17,7 +18,7 @@ from services.demo.stack import Stack
 from services.demo.truth import Truth
 from services.demo.watch import Watcher
 from services.runtime.brokers import LocalBroker
-from services.runtime.errors import ServiceError
+from services.runtime.errors import ServiceError, SettingsError
 from services.runtime.kafka import open_consumer
 from services.runtime.lifecycle import stop_event
 from services.runtime.settings import ClusterSettings
@@ -39,12 +40,21 @@ def run_demo(options: DemoOptions, broker: Callable[[Path], LocalBroker], for_s:
     console, stop, start = Console(), stop_event(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="streamgauge-demo-") as name:
         directory = Path(name)
+        _check_port(options.api_port)
         running = broker(directory / "broker")
         running.start()
         try:
             return _Demo(options, running, directory, console, start).run(stop, for_s)
         finally:
             running.stop()
+
+
+def _check_port(port: int) -> None:
+    """Before anything starts: a port in use would show only after all the services are up."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise SettingsError(f"API_PORT={port}: {error.strerror}; choose another, 0 takes a free one") from None
 
 
 class _Demo:

@@ -79,7 +79,9 @@ class KafkaLogConsumer:
     def _started(self, positions: Mapping[Partition, int]) -> None:
         for partition, offset in positions.items():
             self._kafka.seek(TopicPartition(*partition), offset)
-        self._ids = self._current_ids({partition.topic for partition in positions})
+        current = self._current_ids({partition.topic for partition in positions})
+        # The id that is known stays: if the topic was replaced since, the next poll has to notice.
+        self._ids = {topic: self._ids.get(topic, topic_id) for topic, topic_id in current.items()}
 
     def poll(self, timeout_s: float) -> Polled:  # noqa: D102
         started = time.monotonic()
