@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -21,4 +21,4 @@ class PartitionContextMessage(Message):
     partition: Count
     topic_incarnation: str
     next_offset: Count
-    state: dict[str, Any] = Field(description="As `streamgauge.stream.context` reads and writes it.")
+    state: str = Field(description="JSON as `streamgauge.stream.context` makes it, zlib-compressed, in base64.")

@@ -49,16 +49,18 @@ def scaler_from_moments(
     """Turn additive moments about `centre` into a scaler.
 
     Args:
-        moments: n, sum of (x - centre) and sum of (x - centre)^2, each (d,); n at least 1 everywhere.
+        moments: n, sum of (x - centre) and sum of (x - centre)^2, each (d,). A column without records (a masked
+            sensor that nobody has) gets the centre and a hundred floors, half of a numeric range.
         centre: (d,) public centre.
         floor: (d,) smallest scale allowed, positive: a constant feature does not divide by zero.
     Raises:
-        StateError: no records.
+        StateError: no records in any column.
     """
     n, total, squares = moments
-    if (n < 1).any():
+    if not (n >= 1).any():
         raise StateError("moments of no records; wait for data before agreeing on a scaler")
-    offset = total / n
-    variance = np.maximum(squares / n - offset**2, 0.0)
-    scale = np.maximum(np.sqrt(variance), floor)
+    known, seen = n >= 1, np.maximum(n, 1.0)
+    offset = np.where(known, total / seen, 0.0)
+    variance = np.maximum(squares / seen - offset**2, 0.0)
+    scale = np.where(known, np.maximum(np.sqrt(variance), floor), 100.0 * floor)
     return Scaler((centre + offset).astype(np.float32), scale.astype(np.float32))

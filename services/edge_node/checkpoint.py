@@ -51,7 +51,11 @@ class Checkpoint:
     learner: tuple[dict[str, Any], dict[str, NDArray[Any]]] | None = None
 
     def save(self, path: Path) -> None:
-        """Write atomically. Cost: the size of reservoir and hold-out, some 10 MB at the defaults, and a sync."""
+        """Write atomically.
+
+        Cost: a sync of some 10 MB for reservoir and hold-out, and of the quarantine: at the defaults and 122
+        columns about 0.4 MB for each entity that has one of its own.
+        """
         arrays: dict[str, NDArray[Any]] = {
             f"answer/{i}": np.frombuffer(answer.body, np.uint8) for i, answer in enumerate(self.answers)
         }

@@ -78,6 +78,7 @@ class EdgeLoop:
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Loop until `stopped`, then save and close. After a defect nothing is saved: a restart reads again."""
+        self.reporter.begin(self)
         self.sources.open()
         while not stopped():
             self.turn()

@@ -79,7 +79,7 @@ class Node:
         self.learner = learner
         self._settings, self._guard, self._writer, self._ledger = settings, guard, writer, ledger
         self._schema = profile.schema
-        self._decoder = Decoder(profile, learn_labels=settings.learn_labels)
+        self._decoder = Decoder(profile, learn_labels=settings.learn_labels, max_ahead_s=settings.max_ahead_s)
         self._imputer = Imputer(profile)
         self._dead_letters = f"{settings.topic_prefix}dead-letters"
 

@@ -64,6 +64,7 @@ class Reporter:
         self._layout_hash = self._detector.layout.hash
         self._topics = Topics(settings.topic_prefix)
         self._seen: Counter[str] = Counter()
+        self._begun = False
         self._lagging: set[Partition] = set()
 
     def sealed(self, answer: Answer) -> Outgoing:
@@ -83,6 +84,11 @@ class Reporter:
     def checkpointed(self, now: float) -> None:
         """A checkpoint was written at wall time `now`."""
         self._metrics.checkpoint.set(now)
+
+    def begin(self, loop: EdgeLoop) -> None:
+        """Take the checkpoint's totals as what was counted before."""
+        self._refresh(loop)
+        self._begun = True
 
     def report(self, loop: EdgeLoop, now: float) -> None:
         """Refresh the metrics and send the status."""
@@ -160,8 +166,13 @@ class Reporter:
                 self._add(f"ignored {reason}", n, metrics.ignored.labels(reason).inc)
 
     def _add(self, name: str, total: int, increase: Callable[[float], None]) -> None:
-        """Raise a counter to `total`; totals are the node's and survive restarts, Prometheus' objects do not."""
+        """Raise a counter by what `total` has grown since the start of this process.
+
+        Totals come back with the checkpoint; shown whole, a rollback after a crash would look like a reset and be
+        counted twice.
+        """
         grown = total - self._seen[name]
         if grown > 0:
             self._seen[name] = total
-            increase(grown)
+            if self._begun:
+                increase(grown)

@@ -61,6 +61,12 @@ class LearningSettings(BaseModel):
     quarantine_s: float = Field(default=3600.0, ge=0, description="Records are learned only this much later.")
     bucket_s: float = Field(default=60.0, gt=0, description="A bucket near an alert is dropped whole.")
     guard_buckets: int = Field(default=1, ge=0, le=1000, description="Buckets dropped on each side of an alert.")
+    max_entities: int = Field(
+        default=100,
+        ge=1,
+        le=100_000,
+        description="Of a partition with a quarantine of their own; others share one.",
+    )
     rows_per_bucket: int = Field(default=8, ge=1, le=1000, description="Rows sampled per entity and bucket.")
     holdout_every: int = Field(default=4, ge=2, le=1000, description="Each n-th bucket is held out.")
     reservoir_rows: int = Field(default=20_000, ge=100, le=10_000_000, description="Training rows kept.")
@@ -74,6 +80,7 @@ class LearningSettings(BaseModel):
             bucket_s=self.bucket_s,
             delay_s=self.quarantine_s,
             guard_buckets=self.guard_buckets,
+            max_entities=self.max_entities,
             rows_per_bucket=self.rows_per_bucket,
             holdout_every=self.holdout_every,
             reservoir_rows=self.reservoir_rows,
@@ -107,6 +114,10 @@ class EdgeSettings(ServiceSettings):
         default="earliest", description="Where to start without a commit: earliest, latest or an ISO 8601 time."
     )
     profile: str = Field(description="Name of a bundled profile or path of a TOML file.")
+
+    max_ahead_s: float = Field(
+        default=3600.0, gt=0, description="A record dated further after its message's timestamp is a dead letter."
+    )
 
     detector: str = Field(default="autoencoder", description="Name of a detector.")
     detector_config: dict[str, Any] = Field(

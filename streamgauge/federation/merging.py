@@ -126,7 +126,7 @@ def agree(layout: Layout, contributions: Sequence[Contribution], seed: int, poli
     """Round 0: merged moments and freshly drawn weights.
 
     Raises:
-        StateError: a column has no records on any node.
+        StateError: no column has records on any node; a column that nobody has is left empty.
     """
     merged = _merge_items(layout.of_phase("agreement"), contributions, policy)
     return {**initial_weights(layout, seed), **merged}
@@ -173,8 +173,8 @@ def _merge_items(items: Sequence[Item], contributions: Sequence[Contribution], p
         merge = kind.robust if policy.robust else kind.merge
         counts = np.array([c.records for c in senders], np.float64)
         arrays = merge(item, [c.arrays for c in senders], counts, _capped(senders, policy.count_cap))
-        if item.kind == "moments" and (empty := int((arrays[f"{item.name}.n"] < 1).sum())):
-            raise StateError(f"{empty} columns of {item.name} have no records on any node; wait for data")
+        if item.kind == "moments" and not (arrays[f"{item.name}.n"] >= 1).any():
+            raise StateError(f"{item.name} has no records on any node; wait for data")
         merged.update(arrays)
     return merged
 

@@ -111,10 +111,20 @@ class Decoder:
         profile: what the fields mean.
         learn_labels: read the label field; otherwise it is never looked at and all labels are NaN.
         max_record_bytes: longer values are rejected unread.
+        max_ahead_s: an event time further than this after the message's own timestamp is rejected: believed, it
+            would carry the watermark with it, and every record after it would count as late.
     """
 
-    def __init__(self, profile: Profile, *, learn_labels: bool = False, max_record_bytes: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        learn_labels: bool = False,
+        max_record_bytes: int = 1 << 20,
+        max_ahead_s: float = np.inf,
+    ) -> None:
         self.profile = profile
+        self._max_ahead_s = max_ahead_s
         self._reader = RecordReader(profile, learn_labels, max_record_bytes)
         self._categorical = [(f.field, category_codes(f), len(f.feature.categories)) for f in profile.categorical]
         self._parse_time = time_parser(profile.time.format)
@@ -176,9 +186,23 @@ class Decoder:
 
     def _times(self, columns: Columns, sources: Sequence[SourceRecord]) -> tuple[NDArray[np.float64], Bad]:
         if self.profile.time.field:
-            return times_of(columns[self.profile.time.field], self._parse_time)
+            times, bad = times_of(columns[self.profile.time.field], self._parse_time)
+            return times, bad | self._ahead(times, sources)
         column = [None if source.timestamp < 0 else source.timestamp for source in sources]
         return times_of(column, _from_milliseconds)
+
+    def _ahead(self, times: NDArray[np.float64], sources: Sequence[SourceRecord]) -> Bad:
+        if not np.isfinite(self._max_ahead_s):
+            return Bad()
+        stamps = np.fromiter((source.timestamp for source in sources), np.float64, len(sources)) / 1000.0
+        ahead = np.where(stamps >= 0, times - stamps, 0.0)
+        return {
+            row: (
+                "bad-time",
+                f"{ahead[row]:.0f} s after the message's own timestamp; allowed: {self._max_ahead_s:g}",
+            )
+            for row in np.flatnonzero(ahead > self._max_ahead_s).tolist()
+        }
 
     def _labels(self, columns: Columns, n: int) -> NDArray[np.float32]:
         if self._label is None:

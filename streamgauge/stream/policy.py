@@ -34,7 +34,7 @@ class LearningPolicy:
     reservoir_rows: int = 20_000
     holdout_rows: int = 20_000
     labelled_rows: int = 10_000
-    max_entities: int = 500
+    max_entities: int = 100
     keep_positions: bool = False
 
     def __post_init__(self) -> None:

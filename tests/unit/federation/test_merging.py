@@ -123,7 +123,11 @@ def test_agreements_need_records() -> None:
     empty = _moments("scaler", 1)
     for part in empty.values():
         part[3] = 0.0
-    with pytest.raises(StateError, match="1 columns of scaler have no records"):
+    agreed = agree(LAYOUT, [Contribution("a", "a", 50, empty)], 7, POLICY)
+    assert agreed["scaler.n"][3] == 0, "a column that nobody has stays empty and holds nobody up"
+    for part in empty.values():
+        part[:] = 0.0
+    with pytest.raises(StateError, match="scaler has no records"):
         agree(LAYOUT, [Contribution("a", "a", 50, empty)], 7, POLICY)
 
 
