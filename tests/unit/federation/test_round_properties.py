@@ -57,7 +57,9 @@ class Rounds(RuleBasedStateMachine):
 
     @rule(node=st.sampled_from((*NODES, "stranger")), behind=st.integers(0, 2), valid=st.booleans())
     def send_update(self, node: str, behind: int, valid: bool) -> None:
-        number = max(0, self.state.next_round - 1 - behind)
+        number = self.state.next_round - 1 - behind
+        if number < 0:
+            return  # nobody answers a plan that was not made
         update: Entry = ev.UpdateArrived(number, node, 100) if valid else ev.UpdateRefused(number, node, "bad")
         self.logs["updates"][len(node) % PARTITIONS if node == "stranger" else ord(node) % PARTITIONS].append(
             update
