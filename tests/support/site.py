@@ -15,6 +15,7 @@ from services.runtime.log import LogRecord, Outgoing, Partition
 from services.runtime.settings import ClusterSettings
 from services.runtime.topics import Topics, TopicSpec, ensure_topics
 from tests import brokers
+from tests.support.processes import until
 
 CHUNKS_PER_S = 10
 
@@ -41,10 +42,11 @@ class Site:
         ensure_topics(self.cluster, (*specs.values(), *self.topics.records_specs()))
 
     def recreate(self, name: str) -> None:
-        """Delete a topic and make it again at once."""
+        """Delete a topic and make it again as soon as it is gone."""
         with open_admin(self.cluster, client_id="test") as admin:
             admin.delete([name])
-        ensure_topics(self.cluster, [self._specs[name]])
+            until(lambda: name not in admin.names())
+            admin.create([self._specs[name]])
 
     def names(self) -> list[str]:
         """Names of all topics of the broker."""
