@@ -47,7 +47,12 @@ def main() -> int:
     parser.add_argument("--broker", choices=("kafka", "embedded", "all"), default="all")
     parser.add_argument("--quick", action="store_true", help="short and rough; writes to var/ only")
     parser.add_argument("--only", choices=NAMES, action="append", help="may be repeated")
+    parser.add_argument(
+        "--update", action="store_true", help="put what is measured now in place of its like in docs/results/"
+    )
     options = parser.parse_args()
+    if options.update and options.quick:
+        parser.error("--update: not with --quick; results that are kept are measured in full")
     wanted, sizes = options.only or NAMES, QUICK if options.quick else FULL
     result: dict[str, Any] = {"machine": machine(), "sizes": asdict(sizes), "quick": options.quick, "brokers": {}}
     say = Progress()
@@ -60,13 +65,28 @@ def main() -> int:
     result["machine"]["load_after"] = os.getloadavg()[0]
     # A part of the measurements must not replace the results of all of them.
     whole = not options.quick and options.broker == "all" and set(wanted) == set(NAMES)
-    directory = PROJECT / ("docs/results" if whole else "var/bench-speed")
+    directory = PROJECT / ("docs/results" if whole or options.update else "var/bench-speed")
     directory.mkdir(parents=True, exist_ok=True)
+    if options.update:
+        result = merged(json.loads((directory / "speed.json").read_text()), result)
     (directory / "speed.json").write_text(json.dumps(result, indent=1) + "\n")
     write_report(result, directory)
     print((directory / "speed.md").read_text())
     say(f"written to {directory.relative_to(PROJECT)}/speed.json, .md and .png")
     return 1 if any("failed" in part for part in result["brokers"].values()) else 0
+
+
+def merged(kept: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The kept result with the measurements of the new one in place; each says when it was made."""
+    head = {name: new["machine"][name] for name in ("date", "commit", "load_before", "load_after")}
+    kept.update({name: new[name] for name in ("stages",) if name in new})
+    for broker, part in new["brokers"].items():
+        old = kept["brokers"].setdefault(broker, {})
+        names = set(NAMES) & (part.keys() | part.get("failed", {}).keys())
+        failed = {k: v for k, v in old.pop("failed", {}).items() if k not in names} | part.get("failed", {})
+        again = old.pop("again", {}) | dict.fromkeys(sorted(names), head)
+        old.update({**part, "again": again, **({"failed": failed} if failed else {})})
+    return kept
 
 
 class Progress:

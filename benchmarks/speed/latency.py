@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.speed.measures import ABNORMAL, Row, Say, Sizes
 from benchmarks.speed.processes import busy, trainer_seconds
-from benchmarks.speed.site import PARTITIONS, SCORED, SETUP_RECORDS, Site, results, stop, wait_for
+from benchmarks.speed.site import PARTITIONS, SCORED, Site, results, stop, wait_for
 
 RATES = (1000, 5000, 20_000)
 FIRST = 2000
@@ -28,9 +28,9 @@ def latency(site: Site, sizes: Sizes, say: Say, training: bool) -> list[Row]:
     loads, first = [], 0
     trainer_cpu = 0.0
     try:
-        site.fill(topic, 2000)  # the node has started once it has scored these
-        node.wait(SCORED, SETUP_RECORDS + 2000, 60)
-        first = 2000
+        site.fill(topic, FIRST)
+        node.wait(SCORED, FIRST, 60)
+        first = FIRST
         if training:
             wait_for(lambda: busy(node) > 0.3, "the trainer trains", 60, lambda: node.child.running)
         for rate in RATES:
@@ -40,7 +40,7 @@ def latency(site: Site, sizes: Sizes, say: Say, training: bool) -> list[Row]:
             trainer_cpu = (trainer_seconds(node) - before) / (time.monotonic() - start)
             loads.append({"rate": rate, "stamps": stamps, "late_s": late_s, "trainer_cpu": trainer_cpu})
             first += n
-            node.wait(SCORED, SETUP_RECORDS + first, 60)
+            node.wait(SCORED, first, 60)
             say(f"{rate:,} records/s sent, trainer busy {trainer_cpu:.0%}")
     finally:
         stop(node)
@@ -53,7 +53,7 @@ def latency(site: Site, sizes: Sizes, say: Say, training: bool) -> list[Row]:
 def delays_of(noted: dict[str, Any], loads: list[Row], training: bool) -> list[Row]:
     """Join what the load stamped with what the node noted, by partition and order."""
     acked = [_in_order(noted, number) for number in range(PARTITIONS)]
-    at = [2000 // PARTITIONS] * PARTITIONS
+    at = [FIRST // PARTITIONS] * PARTITIONS
     rows = []
     for load in loads:
         stamped = results(load["stamps"])
@@ -62,7 +62,7 @@ def delays_of(noted: dict[str, Any], loads: list[Row], training: bool) -> list[R
             mine = np.flatnonzero(stamped["partition"] == number)
             delays[mine] = acked[number][at[number] : at[number] + len(mine)] - stamped["sent"][mine]
             at[number] += len(mine)
-        counted = 1000 * delays[stamped["sent"] >= stamped["sent"][0] + 2.0]
+        counted = 1000 * delays[stamped["sent"] >= stamped["sent"][0] + SETTLE_S]
         quantiles = dict(zip(("p50_ms", "p90_ms", "p99_ms", "max_ms"), percentiles(counted), strict=True))
         kept = {name: load[name] for name in ("rate", "late_s", "trainer_cpu")}
         rows.append({"training": training, **kept, **quantiles, "records": len(counted)})

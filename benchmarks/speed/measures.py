@@ -15,7 +15,6 @@ from benchmarks.speed.site import (
     PARTITIONS,
     PROJECT,
     SCORED,
-    SETUP_RECORDS,
     Site,
     results,
     run_json,
@@ -87,7 +86,7 @@ def _speed_line(row: Row) -> str:
 def _node_speed(site: Site, topic: str, n: int) -> Row:
     out = site.directory / f"{topic}.npz"
     node = site.node(topic, out, site.prepared_state(f"state-{topic}"))
-    node.wait(SCORED, SETUP_RECORDS + n, 60 + n / 2000)
+    node.wait(SCORED, n, 60 + n / 2000)
     alerts = node.metric("streamgauge_edge_alerts_total")
     stop(node)
     steps = results(out)["steps"]
@@ -112,7 +111,7 @@ def memory(site: Site, sizes: Sizes, say: Say, others: dict[str, int]) -> list[R
     sent, marks = 0, [sizes.memory // 4, sizes.memory // 2, sizes.memory]
     for mark in marks:
         site.fill(topic, mark - sent, ABNORMAL[0], sizes.memory_rate, first=sent)
-        node.wait(SCORED, SETUP_RECORDS + mark, 120)
+        node.wait(SCORED, mark, 120)
         pids = {"edge node": node.child.pid, "API": api.child.pid, **others}
         if trainer := children(node.child.pid):
             pids["trainer"] = trainer[0]

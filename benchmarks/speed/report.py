@@ -78,6 +78,9 @@ def _broker(part: Result) -> list[str]:
         lines += ["### Memory (RSS, MiB)", "", *_memory(part["memory"])]
     if "start" in part or "demo" in part:
         lines += ["### Start", "", *_start(part)]
+    for name, head in part.get("again", {}).items():
+        loads = f"load average {head['load_before']:.1f} before and {head['load_after']:.1f} after"
+        lines.append(f"- {name}: measured again, {head['date']}, commit {head['commit']}, {loads}")
     return lines + [
         f"- failed: {name}: {why.splitlines()[0][:200]}" for name, why in part.get("failed", {}).items()
     ]

@@ -36,7 +36,7 @@ LEARN_S = 600.0
 """Quarantine in event time; there are 100 records a second of event time."""
 SETUP_RECORDS = 180_000
 SCORED = 'streamgauge_edge_records_total{outcome="scored"}'
-"""Counts on from the prepared state, where it is `SETUP_RECORDS`."""
+"""Counts from the start of each process."""
 FOR_EVER = str((1 << 63) - 1)
 
 

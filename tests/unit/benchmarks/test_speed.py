@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.speed.__main__ import merged
 from benchmarks.speed.latency import FIRST, delays_of
 from benchmarks.speed.measures import with_ratios
 from benchmarks.speed.report import write_report
@@ -68,3 +69,14 @@ def test_a_report_of_part_of_the_measurements_can_be_written(tmp_path: Path) -> 
     assert "shared: load average 3.0" in text
     assert "failed: latency: why" in text
     assert (tmp_path / "speed.png").stat().st_size > 1000
+
+
+def test_measurements_made_again_take_the_place_of_the_old_ones() -> None:
+    head = {"date": "new", "commit": "c", "load_before": 1.0, "load_after": 1.0}
+    kept = {"brokers": {"kafka": {"name": "K", "latency": [1], "start": 2, "failed": {"training": "late"}}}}
+
+    result = merged(kept, {"machine": head, "brokers": {"kafka": {"name": "K", "training": [3]}}})
+
+    assert result["brokers"]["kafka"] == {
+        "name": "K", "latency": [1], "start": 2, "training": [3], "again": {"training": head}
+    }  # fmt: skip
