@@ -1,4 +1,7 @@
-"""The broker is stopped for half a minute and started again with its data: all resume by themselves."""
+"""The broker is stopped for half a minute and started again with its data: all resume by themselves.
+
+On Kafka only: the embedded broker loses its last writes when it is stopped, so that nodes see a log replaced.
+"""
 
 from __future__ import annotations
 
@@ -17,25 +20,25 @@ OUTAGE_S = 30.0
 
 
 @pytest.fixture
-def pinned(own_broker: LocalBroker, topic_prefix: str, tmp_path: Path) -> Iterator[PinnedWorld]:
+def pinned(own_kafka: LocalBroker, topic_prefix: str, tmp_path: Path) -> Iterator[PinnedWorld]:
     directory = tmp_path / "pinned"
     directory.mkdir()
-    made = PinnedWorld(own_broker, f"pinned-{topic_prefix}", directory, "autoencoder", per_s=100, total=30_000)
+    made = PinnedWorld(own_kafka, f"pinned-{topic_prefix}", directory, "autoencoder", per_s=100, total=30_000)
     yield made
     made.close()
 
 
 @pytest.fixture
-def learning(own_broker: LocalBroker, topic_prefix: str, tmp_path: Path) -> Iterator[World]:
+def learning(own_kafka: LocalBroker, topic_prefix: str, tmp_path: Path) -> Iterator[World]:
     directory = tmp_path / "learning"
     directory.mkdir()
-    made = World(Clusters.one(own_broker, f"learning-{topic_prefix}"), directory, names=("site-a/1",))
+    made = World(Clusters.one(own_kafka, f"learning-{topic_prefix}"), directory, names=("site-a/1",))
     yield made
     made.close()
 
 
 def test_all_resume_after_an_outage_and_nothing_is_lost(
-    own_broker: LocalBroker, pinned: PinnedWorld, learning: World
+    own_kafka: LocalBroker, pinned: PinnedWorld, learning: World
 ) -> None:
     edge = pinned.edge("site/one")
     pinned.feeder.start()
@@ -46,9 +49,9 @@ def test_all_resume_after_an_outage_and_nothing_is_lost(
     edge.until_ready()
     before = learning.release_seq()
 
-    own_broker.stop()
+    own_kafka.stop()
     threading.Event().wait(OUTAGE_S)
-    own_broker.start()
+    own_kafka.start()
 
     learning.until_released(before + 1)
     learning.until_alerts()
