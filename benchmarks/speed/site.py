@@ -199,7 +199,7 @@ def prepare(site: Site) -> Service:
     topic = site.topic("setup")
     site.fill(topic, SETUP_RECORDS)
     node = site.node(topic, site.directory / "setup.npz", site.directory / "state")
-    node.wait('streamgauge_edge_phase{phase="watching"}', 1, 90)
+    node.wait('streamgauge_edge_phase{phase="watching"}', 1, 300)
     node.wait(SCORED, SETUP_RECORDS, 90)
     stop(node)
     return aggregator
@@ -207,10 +207,16 @@ def prepare(site: Site) -> Service:
 
 def stop(service: Service) -> None:
     """SIGTERM, and wait."""
-    service.child.stop(30)
+    service.child.stop(120)
 
 
 def results(path: Path) -> dict[str, Any]:
-    """What a node or a load noted."""
+    """What a node or a load noted.
+
+    Raises:
+        NotInTimeError: it was killed before it wrote.
+    """
+    if not path.exists():
+        raise NotInTimeError(f"{path.name} was not written: the process was killed or failed at its end")
     with np.load(path) as arrays:
         return dict(arrays)
