@@ -24,7 +24,7 @@ from services.runtime.lifecycle import stop_event
 from services.runtime.settings import ClusterSettings
 from services.runtime.topics import Topics, TopicSpec, ensure_topics
 
-REFRESH_S = 0.5
+REFRESH_S = 1.0
 LINE_EVERY_S = 5.0
 DATA = "NSL-KDD sample (Tavallaee et al. 2009)"
 

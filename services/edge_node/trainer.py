@@ -93,10 +93,11 @@ def serve(jobs: IO[str], answers: IO[str]) -> None:
     die_with_parent()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
-    os.nice(NICENESS)
     import torch
+    import torch._dynamo  # torch.optim loads it at its first step: a second of work, many when niced
 
     torch.set_num_threads(1)
+    os.nice(NICENESS)
     for line in jobs:
         job = Path(line.rstrip("\n"))
         try:

@@ -17,7 +17,8 @@ from services.replay.publisher import SitePublisher
 from services.runtime.log import Outgoing, Producer
 
 Clock = Callable[[], float]
-_TICK_S = 0.02
+_TICK_S = 0.05
+"""Between two batches at a given rate: many tiny ones would cost every reader more than the records do."""
 _MAX_DEBT_S = 2.0
 """After an outage at most this much is caught up; the rest is as if the sources had been silent."""
 
@@ -40,6 +41,11 @@ class Pacer:
     def finished(self) -> bool:
         """Whether all records were sent."""
         return self.sent >= self._total
+
+    @property
+    def paced(self) -> bool:
+        """Whether there is a rate to keep, so that a pause between batches costs nothing."""
+        return self._rate > 0
 
     def behind_s(self, now: float) -> float:
         """Seconds by which sending lags behind the rate."""
@@ -104,9 +110,10 @@ class Replay:
         phase = "stopped"
         try:
             while not stop.is_set() and not self._pacer.finished:
-                if count := self._pacer.due(self._clock()):
+                count = self._pacer.due(self._clock())
+                if count:
                     self._send(count)
-                else:
+                if not count or self._pacer.paced:
                     stop.wait(_TICK_S)
                 if self._clock() >= next_report:
                     next_report = self._clock() + every_s
