@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
@@ -25,8 +25,11 @@ from streamgauge.profiles.profile import Profile, load_profile
 from streamgauge.simulation import RoundResult, SimulationConfig, SimulationResult, Space, simulate
 from streamgauge.simulation.division import Divided, Division, divide
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 SAMPLE = "nsl-kdd-sample"
-T = TypeVar("T")
+T = TypeVar("T", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def _parsed(settings: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _made(cls: type[T], values: Mapping[str, Any]) -> T:
-    own = {f.name: values[f.name] for f in fields(cls) if f.name in values}  # type: ignore[arg-type]
+    own = {f.name: values[f.name] for f in fields(cls) if f.name in values}
     try:
         return TypeAdapter(cls).validate_python(own)
     except ValidationError as error:

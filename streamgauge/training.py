@@ -109,7 +109,7 @@ def train(
             optimizer.zero_grad()
             loss = detector.loss(weights, x[index], y[index], generator)
             added = (term.loss(context, weights, x[index], y[index]) for term in terms)
-            sum(added, loss).backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(sum(added, loss))
             torch.nn.utils.clip_grad_norm_(list(weights.values()), 5.0)
             optimizer.step()
             total, batches = total + loss.item(), batches + 1

@@ -124,14 +124,15 @@ class KafkaLogConsumer:
         away. The pause between two questions doubles while nothing comes.
         """
         if None not in self._ids.values():
-            return self._kafka.poll(timeout_ms=int(timeout_s * 1000))  # type: ignore[no-any-return]
+            batches: Mapping[Any, Any] = self._kafka.poll(timeout_ms=int(timeout_s * 1000))
+            return batches
         deadline = time.monotonic() + timeout_s
         while not (batches := self._kafka.poll(timeout_ms=0)) and (left := deadline - time.monotonic()) > 0:
             self._never.wait(min(self._pause_s, left))
             self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
         if batches:
             self._pause_s = _SHORTEST_PAUSE_S
-        return batches  # type: ignore[no-any-return]
+        return batches
 
     def seek(self, partition: Partition, offset: int) -> None:  # noqa: D102
         self._kafka.seek(TopicPartition(*partition), offset)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from streamgauge.config import read_config
 from streamgauge.errors import ConfigurationError
 from streamgauge.layout import Item, Layout
 from streamgauge.registry import Registry
@@ -69,13 +70,8 @@ class Detector(abc.ABC):
     def __init__(self, width: int, config: Mapping[str, Any] | None = None) -> None:
         if width < 1:
             raise ConfigurationError(f"detector {self.name!r} got {width} columns; a profile needs at least 1")
-        known = self.Config.__dataclass_fields__
-        if unknown := sorted(set(config or {}) - set(known)):
-            raise ConfigurationError(
-                f"detector {self.name!r} has no setting {', '.join(unknown)}; known: {', '.join(known) or 'none'}"
-            )
         self.width = width
-        self.config = self.Config(**(config or {}))
+        self.config = read_config("detector", self.name, self.Config, config or {})
 
     @property
     def window(self) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from streamgauge.config import is_whole
 from streamgauge.errors import ConfigurationError
-from streamgauge.federation.rules_base import Vector, is_whole
+from streamgauge.federation.rules_base import Vector
 
 TIE = 1e-9
 """Scores that differ by less than this share are equal: sums in another order differ by rounding."""

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from streamgauge.config import is_number
 from streamgauge.errors import ConfigurationError
-from streamgauge.federation.rules_base import Vector, is_number
+from streamgauge.federation.rules_base import Vector
 from streamgauge.registry import Registry
 
 Slots = Mapping[str, Vector]

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamgauge.errors import ConfigurationError
 from streamgauge.registry import Registry
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-Config = TypeVar("Config", bound="DataclassInstance")
 Vector = NDArray[np.float64]
 
 
@@ -70,35 +64,3 @@ def check_updates(updates: Vector, counts: Vector) -> None:
         raise ValueError(
             f"{broken} of {len(updates)} updates have values that are not finite; refuse them beforehand"
         )
-
-
-def check_config(rule: str, config: Mapping[str, Any], known: tuple[str, ...] = (), what: str = "rule") -> None:
-    """Refuse settings that the rule (or `what` it is) does not have.
-
-    Raises:
-        ConfigurationError: names the unknown settings and lists the known ones.
-    """
-    if unknown := sorted(set(config) - set(known)):
-        raise ConfigurationError(
-            f"{what} {rule!r} has no setting {', '.join(unknown)}; known: {', '.join(known) or 'none'}"
-        )
-
-
-def read_config(rule: str, cls: type[Config], config: Mapping[str, Any], what: str = "rule") -> Config:
-    """The settings of the rule (or `what` it is) as its dataclass, which checks the values.
-
-    Raises:
-        ConfigurationError: an unknown setting or a value that is not allowed.
-    """
-    check_config(rule, config, tuple(field.name for field in fields(cls)), what)
-    return cls(**config)
-
-
-def is_whole(value: object, low: int) -> bool:
-    """Whether a setting is a whole number of at least `low`; JSON's true is not 1."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= low
-
-
-def is_number(value: object) -> bool:
-    """Whether a setting is a finite number; JSON's true is not 1."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from streamgauge.config import is_number, read_config
 from streamgauge.detectors.base import Detector, Weights
 from streamgauge.errors import ConfigurationError
-from streamgauge.federation.rules_base import is_number
 from streamgauge.registry import Registry
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class TermContext:
     prototypes: torch.Tensor | None = None
 
 
+@dataclass(frozen=True)
 class Term(abc.ABC):
     """A term, and at once its settings: subclasses are frozen dataclasses that check their values.
 
@@ -87,17 +88,13 @@ def _make(name: str, config: Mapping[str, Any], detector: Detector, live: bool) 
         raise ConfigurationError(
             f"client term {name!r} is for simulations only: {cls.simulation_only}; take another one or none"
         )
-    known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
-    if unknown := sorted(set(config) - set(known)):
-        raise ConfigurationError(
-            f"client term {name!r} has no setting {', '.join(unknown)}; known: {', '.join(known) or 'none'}"
-        )
+    term = read_config("client term", name, cls, config)
     if cls.embeds and not detector.has_embedding:
         raise ConfigurationError(
             f"client term {name!r} needs an embedding and detector {detector.name!r} has none; choose a detector "
             "with `embed`, or a term that compares weights, such as 'proximal'"
         )
-    return cls(**config)
+    return term
 
 
 def require_number(term: str, name: str, value: object, above: float, most: float) -> None:

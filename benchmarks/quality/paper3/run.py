@@ -18,6 +18,7 @@ from streamgauge.evaluation.metrics import auc, quality
 from streamgauge.federation.merging import MergePolicy
 from streamgauge.profiles.profile import load_profile
 from streamgauge.simulation import Client, Examples, Model, RoundResult, SimulationConfig, Space, simulate
+from streamgauge.simulation.config import Mode
 
 HALF = math.log(2.0)
 """Raw score of the MLP, -log(1 - p), where p is one half."""
@@ -48,12 +49,12 @@ class Effort:
     change: float = 0.01
     components: int | None = None
 
-    def config(self, mode: str) -> SimulationConfig:
+    def config(self, mode: Mode) -> SimulationConfig:
         """As a simulation's settings."""
         return SimulationConfig(
             detector="mlp",
             detector_config={"hidden": self.hidden, "dropout": self.dropout},
-            mode=mode,  # type: ignore[arg-type]
+            mode=mode,
             rounds=self.rounds,
             epochs=self.epochs,
             batch_size=self.batch_size,
@@ -90,7 +91,7 @@ def encoded_edges(edges: Sequence[Client], effort: Effort) -> tuple[Sequence[Cli
     return projected(edges, space, effort.components), Space.plain(effort.components)
 
 
-def federated_run(edges: Sequence[Client], mode: str, effort: Effort, data: Path, seed: int) -> Outcome:
+def federated_run(edges: Sequence[Client], mode: Mode, effort: Effort, data: Path, seed: int) -> Outcome:
     """Learn in a mode of the simulation and measure."""
     edges, space = encoded_edges(edges, effort)
     curves: list[dict[str, float]] = []

@@ -19,6 +19,7 @@ from benchmarks.quality.data import data_directory
 from benchmarks.quality.paper3.edges import tuning_edges
 from benchmarks.quality.paper3.run import Effort, accuracy, encoded_edges, log_loss, probability
 from streamgauge.simulation import Client, Model, RoundResult, simulate
+from streamgauge.simulation.config import Mode
 
 TARGET = Path(__file__).parents[3] / "docs" / "results" / "quality" / "paper3_tuning.json"
 START = Effort()
@@ -30,10 +31,10 @@ TRIALS: tuple[Effort, ...] = (
     replace(START, dropout=0.2),
     replace(START, components=40),
 )
-MODES = ("federated", "local")
+MODES: tuple[Mode, ...] = ("federated", "local")
 
 
-def trial(effort: Effort, mode: str, edges: Sequence[Client]) -> list[dict[str, float]]:
+def trial(effort: Effort, mode: Mode, edges: Sequence[Client]) -> list[dict[str, float]]:
     """Validation accuracy and loss after every round."""
     rounds: list[dict[str, float]] = []
 

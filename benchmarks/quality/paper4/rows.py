@@ -19,7 +19,7 @@ from streamgauge.evaluation.baselines.federated import train_rounds
 from streamgauge.evaluation.baselines.networks import initialise, output
 
 EPOCHS = 12
-LEARNING = {"epochs": EPOCHS, "batch_size": 128, "learning_rate": 2e-3}
+LEARNING: dict[str, Any] = {"epochs": EPOCHS, "batch_size": 128, "learning_rate": 2e-3}
 CLIENTS = 5
 MORE = 40_000
 """Training records of the second attempt at UNSW-NB15."""

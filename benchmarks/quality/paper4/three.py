@@ -62,7 +62,7 @@ def _run(federated: bool) -> Callable[[Context], Outcome]:
             )
             for part, head in zip(data.values(), heads, strict=True)
         ]
-        config = replace(NetworkConfig(**LEARNING), epochs=1)  # type: ignore[arg-type]
+        config = replace(NetworkConfig(**LEARNING), epochs=1)
         shared = heads if federated else []
         train_rounds(networks, shared, [part.train for part in data.values()], config, EPOCHS, context.seed)
         figures: dict[str, float] = {}

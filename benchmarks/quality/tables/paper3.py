@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 
 from benchmarks.quality.paper3.decision import DECISIONS, decision_run
@@ -23,12 +23,14 @@ from benchmarks.quality.table import (
     Target,
 )
 from streamgauge.simulation import Client
+from streamgauge.simulation.config import Mode
 
 Edges = Callable[[Context], list[Client]]
 EFFORT = Effort()
 """Chosen on the tuning records; see `benchmarks.quality.paper3.tuning`."""
 MAIN = (10_000, 5_000, 5_000)
 """Records an edge to train, validate and test: what the even hundredths of the paper's Table III fit."""
+MAIN_SPLIT = "10,000 records to train, 5,000 to validate, 5,000 to test on each edge, drawn at random"
 SIX_ONE_THREE, SIX_THREE_ONE = (1_500, 250, 750), (1_500, 750, 250)
 """The same for 10,000 records in all, parted as the paper's Table I and as its text say."""
 ALPHA = 0.3
@@ -86,12 +88,25 @@ def _protocol(split: str) -> Protocol:
     )
 
 
-def _learn(key: str, label: str, mode: str, edges: Edges, split: object, effort: Effort, **more: object) -> Row:
+def _learn(
+    key: str,
+    label: str,
+    mode: Mode,
+    edges: Edges,
+    split: object,
+    effort: Effort = EFFORT,
+    paper: Mapping[str, float] | None = None,
+    note: str = "",
+) -> Row:
     def run(context: Context) -> Outcome:
         return federated_run(edges(context), mode, effort, context.data, context.seed)
 
     config = {"mode": mode, "split": split, **asdict(effort)}
-    return Row(key, label, run, config, **more)  # type: ignore[arg-type]
+    return Row(key, label, run, config, paper=paper or {}, note=note)
+
+
+def _federated(edges: Edges) -> Row:
+    return _learn("fl", "Federated (FedAvg)", "federated", edges, MAIN, paper=PAPER_FL)
 
 
 def _tree(key: str, label: str, edges: Edges, *, pooled: bool) -> Row:
@@ -113,11 +128,11 @@ def _main() -> Section:
     edges = _even(MAIN)
     return Section(
         "Table III: with and without federation, four edges",
-        _protocol("10,000 records to train, 5,000 to validate, 5,000 to test on each edge, drawn at random"),
+        _protocol(MAIN_SPLIT),
         COLUMNS,
         (
-            _learn("fl", "Federated (FedAvg)", "federated", edges, MAIN, EFFORT, paper=PAPER_FL),
-            _learn("non-fl", "Each edge alone", "local", edges, MAIN, EFFORT, paper=PAPER_ALONE),
+            _federated(edges),
+            _learn("non-fl", "Each edge alone", "local", edges, MAIN, paper=PAPER_ALONE),
             _learn(
                 "fl-pca",
                 "Federated, 40 principal components",
@@ -144,11 +159,11 @@ def _baselines() -> Section:
     edges = _even(MAIN)
     return Section(
         "Baselines on the edges of Table III",
-        _protocol("10,000 records to train, 5,000 to validate, 5,000 to test on each edge, drawn at random"),
+        _protocol(MAIN_SPLIT),
         COLUMNS,
         (
-            _learn("fl", "Federated (FedAvg)", "federated", edges, MAIN, EFFORT, paper=PAPER_FL),
-            _learn("central", "One model, all records in one place", "centralised", edges, MAIN, EFFORT),
+            _federated(edges),
+            _learn("central", "One model, all records in one place", "centralised", edges, MAIN),
             _tree("tree", "Gradient-boosted tree, each edge alone", edges, pooled=False),
             _tree("tree-central", "Gradient-boosted tree, all records in one place", edges, pooled=True),
         ),
@@ -162,8 +177,8 @@ def _pair(title: str, split: str, name: str, edges: Edges, config: object) -> Se
         _protocol(split),
         COLUMNS,
         (
-            _learn(f"fl-{name}", "Federated (FedAvg)", "federated", edges, config, EFFORT),
-            _learn(f"non-fl-{name}", "Each edge alone", "local", edges, config, EFFORT),
+            _learn(f"fl-{name}", "Federated (FedAvg)", "federated", edges, config),
+            _learn(f"non-fl-{name}", "Each edge alone", "local", edges, config),
         ),
         comparisons=(
             Comparison(f"fl-{name}", f"non-fl-{name}", "test_accuracy"),

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from streamgauge.config import read_config
 from streamgauge.errors import ConfigurationError, StateError
 from streamgauge.registry import Registry
 
@@ -39,13 +40,8 @@ class Baseline(abc.ABC):
     Config: ClassVar[type[BaselineConfig]] = BaselineConfig
 
     def __init__(self, seed: int = 0, config: Mapping[str, Any] | None = None) -> None:
-        known = self.Config.__dataclass_fields__
-        if unknown := sorted(set(config or {}) - set(known)):
-            raise ConfigurationError(
-                f"baseline {self.name!r} has no setting {', '.join(unknown)}; known: {', '.join(known) or 'none'}"
-            )
         self.seed = seed
-        self.config = self.Config(**(config or {}))
+        self.config = read_config("baseline", self.name, self.Config, config or {})
         self._width: int | None = None
 
     def fit(self, x: Matrix, y: Labels | None = None) -> None:

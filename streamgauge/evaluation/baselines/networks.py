@@ -72,7 +72,7 @@ def fit_network(
             index = order[start : start + config.batch_size]
             optimizer.zero_grad()
             value = loss(network(x[index]), targets[index])
-            value.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(value)
             optimizer.step()
         if not bool(torch.isfinite(value)):
             raise StateError(f"training diverged at learning rate {config.learning_rate}; use a smaller one")

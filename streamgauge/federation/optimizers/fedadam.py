@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from streamgauge.config import read_config
 from streamgauge.federation.optimizers_base import OPTIMIZERS, AdaptiveConfig, Slots, adaptive_step
-from streamgauge.federation.rules_base import Vector, read_config
+from streamgauge.federation.rules_base import Vector
 
 
 @OPTIMIZERS.register("fedadam")
@@ -24,7 +25,7 @@ def fedadam(state: Slots, delta: Vector, config: Mapping[str, Any]) -> tuple[dic
     Fails when: deltas are much smaller than tau: then it is a slow momentum; or the learning rate is that of
         another model: the length of its step does not follow the length of the deltas.
     """
-    settings = read_config("fedadam", AdaptiveConfig, config, "server optimiser")
+    settings = read_config("server optimiser", "fedadam", AdaptiveConfig, config)
     return adaptive_step(
         state, delta, settings, lambda v, square: settings.beta_2 * v + (1 - settings.beta_2) * square
     )

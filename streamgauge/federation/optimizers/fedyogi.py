@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from streamgauge.config import read_config
 from streamgauge.federation.optimizers_base import OPTIMIZERS, AdaptiveConfig, Slots, adaptive_step
-from streamgauge.federation.rules_base import Vector, read_config
+from streamgauge.federation.rules_base import Vector
 
 
 @OPTIMIZERS.register("fedyogi")
@@ -25,6 +26,6 @@ def fedyogi(state: Slots, delta: Vector, config: Mapping[str, Any]) -> tuple[dic
         ConfigurationError: unknown settings or values that are not allowed.
     Fails when: as `fedadam`; after one wild round it takes many to take long steps again.
     """
-    settings = read_config("fedyogi", AdaptiveConfig, config, "server optimiser")
+    settings = read_config("server optimiser", "fedyogi", AdaptiveConfig, config)
     share = 1 - settings.beta_2
     return adaptive_step(state, delta, settings, lambda v, square: v - share * square * np.sign(v - square))

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from streamgauge.config import read_config
 from streamgauge.federation.optimizers_base import OPTIMIZERS, Slots, check_setting
-from streamgauge.federation.rules_base import Vector, read_config
+from streamgauge.federation.rules_base import Vector
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,6 @@ def momentum(state: Slots, delta: Vector, config: Mapping[str, Any]) -> tuple[di
     >>> momentum(state, np.array([1.0]), {"beta": 0.5})[1].tolist()
     [1.5]
     """
-    settings = read_config("momentum", MomentumConfig, config, "server optimiser")
+    settings = read_config("server optimiser", "momentum", MomentumConfig, config)
     m = settings.beta * state.get("m", np.zeros_like(delta)) + delta
     return {"m": m}, settings.learning_rate * m

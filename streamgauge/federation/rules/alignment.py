@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from streamgauge.config import is_number, read_config
 from streamgauge.errors import ConfigurationError
-from streamgauge.federation.rules_base import RULES, Facts, Vector, check_updates, is_number, read_config
+from streamgauge.federation.rules_base import RULES, Facts, Vector, check_updates
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def alignment(updates: Vector, counts: Vector, config: Mapping[str, Any], facts:
     >>> alignment(np.array([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0]]), np.ones(3), {}).tolist()
     [1.0, 0.0]
     """
-    settings = read_config("alignment", AlignmentConfig, config)
+    settings = read_config("rule", "alignment", AlignmentConfig, config)
     check_updates(updates, counts)
     merged: Vector = alignment_weights(updates, counts, settings, facts or Facts()) @ updates
     return merged

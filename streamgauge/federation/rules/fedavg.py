@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from streamgauge.federation.rules_base import RULES, Facts, Vector, check_config, check_updates
+from streamgauge.config import check_config
+from streamgauge.federation.rules_base import RULES, Facts, Vector, check_updates
 
 
 @RULES.register("fedavg")
@@ -28,7 +29,7 @@ def fedavg(updates: Vector, counts: Vector, config: Mapping[str, Any], facts: Fa
     >>> fedavg(np.array([[0.0, 2.0], [4.0, 2.0]]), np.array([3.0, 1.0]), {}).tolist()
     [1.0, 2.0]
     """
-    check_config("fedavg", config)
+    check_config("rule", "fedavg", config)
     check_updates(updates, counts)
     mean: Vector = (counts / counts.sum()) @ updates
     return mean

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from streamgauge.config import is_number, read_config
 from streamgauge.errors import ConfigurationError
-from streamgauge.federation.rules_base import RULES, Facts, Vector, check_updates, is_number, read_config
+from streamgauge.federation.rules_base import RULES, Facts, Vector, check_updates
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def fedbuff(updates: Vector, counts: Vector, config: Mapping[str, Any], facts: F
     >>> fedbuff(np.array([[3.0], [0.0]]), np.ones(2), {}, Facts(staleness=np.array([0.0, 3.0]))).tolist()
     [2.0]
     """
-    settings = read_config("fedbuff", FedBuffConfig, config)
+    settings = read_config("rule", "fedbuff", FedBuffConfig, config)
     check_updates(updates, counts)
     late = facts.staleness if facts is not None else None
     mean: Vector = staleness_weights(counts, late, settings.exponent) @ updates

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from streamgauge.config import is_number, is_whole, read_config
 from streamgauge.errors import ConfigurationError
-from streamgauge.federation.rules_base import RULES, Facts, Vector, check_updates, is_number, is_whole, read_config
+from streamgauge.federation.rules_base import RULES, Facts, Vector, check_updates
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def geometric_median(
     >>> geometric_median(cross, np.ones(5), {}).tolist()
     [0.0, 0.0]
     """
-    settings = read_config("geometric_median", GeometricMedianConfig, config)
+    settings = read_config("rule", "geometric_median", GeometricMedianConfig, config)
     check_updates(updates, counts)
     centre: Vector = np.median(updates, axis=0)
     near = settings.touching * float(np.median(_lengths(updates - centre)))

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from streamgauge.config import read_config
 from streamgauge.federation.nearest import check_hostile, hostile_among, nearest
-from streamgauge.federation.rules_base import RULES, Facts, Vector, check_updates, read_config
+from streamgauge.federation.rules_base import RULES, Facts, Vector, check_updates
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def krum(updates: Vector, counts: Vector, config: Mapping[str, Any], facts: Fact
     >>> krum(np.array([[1.0], [2.0], [4.0], [8.0], [-1e9]]), np.ones(5), {"hostile": 1}).tolist()
     [2.0]
     """
-    settings = read_config("krum", KrumConfig, config)
+    settings = read_config("rule", "krum", KrumConfig, config)
     check_updates(updates, counts)
     hostile = hostile_among("krum", settings.hostile, len(updates))
     chosen: Vector = np.mean(nearest(updates, hostile, 1), axis=0)

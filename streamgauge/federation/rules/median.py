@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from streamgauge.federation.rules_base import RULES, Facts, Vector, check_updates, read_config
+from streamgauge.config import read_config
+from streamgauge.federation.rules_base import RULES, Facts, Vector, check_updates
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def median(updates: Vector, counts: Vector, config: Mapping[str, Any], facts: Fa
     >>> median(np.array([[1.0, 5.0], [2.0, 6.0], [1e9, -1e9]]), np.ones(3), {}).tolist()
     [2.0, 5.0]
     """
-    read_config("median", MedianConfig, config)
+    read_config("rule", "median", MedianConfig, config)
     check_updates(updates, counts)
     middle: Vector = np.median(updates, axis=0)
     return middle

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from streamgauge.config import is_whole, read_config
 from streamgauge.errors import ConfigurationError
 from streamgauge.federation.nearest import check_hostile, hostile_among, nearest
-from streamgauge.federation.rules_base import RULES, Facts, Vector, check_updates, is_whole, read_config
+from streamgauge.federation.rules_base import RULES, Facts, Vector, check_updates
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def multi_krum(updates: Vector, counts: Vector, config: Mapping[str, Any], facts
     >>> multi_krum(np.array([[1.0], [2.0], [4.0], [8.0], [-1e9]]), np.ones(5), {"hostile": 1}).tolist()
     [3.75]
     """
-    settings = read_config("multi_krum", MultiKrumConfig, config)
+    settings = read_config("rule", "multi_krum", MultiKrumConfig, config)
     check_updates(updates, counts)
     hostile = hostile_among("multi_krum", settings.hostile, len(updates))
     mean: Vector = np.mean(nearest(updates, hostile, settings.kept(len(updates), hostile)), axis=0)

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from streamgauge.config import is_number, read_config
 from streamgauge.errors import ConfigurationError
-from streamgauge.federation.rules_base import RULES, Facts, Vector, check_updates, is_number, read_config
+from streamgauge.federation.rules_base import RULES, Facts, Vector, check_updates
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def trimmed_mean(updates: Vector, counts: Vector, config: Mapping[str, Any], fac
     >>> trimmed_mean(np.array([[1.0], [2.0], [4.0], [-1e9], [1e9]]), np.ones(5), {"trim": 0.2}).tolist()
     [2.3333333333333335]
     """
-    settings = read_config("trimmed_mean", TrimmedMeanConfig, config)
+    settings = read_config("rule", "trimmed_mean", TrimmedMeanConfig, config)
     check_updates(updates, counts)
     cut = settings.cut(len(updates))
     kept = np.sort(updates, axis=0)[cut : len(updates) - cut]  # (n - 2 cut, d)

@@ -96,7 +96,7 @@ def test_cross_entropy_is_on_the_same_batches_without_a_projection() -> None:
     }
     x = torch.randn(8, 4, generator=generator)
     loss = detector.loss(weights, x, torch.tensor([0.0, 1.0] * 4), generator)
-    loss.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss)
     assert loss.item() > 0
     only = detector.loss(weights, x, torch.ones(8), generator)
     assert only.item() == 0
