@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from benchmarks.quality.columns import (
+    ALWAYS,
+    AUC,
+    AVERAGE_PRECISION,
+    BEST_F1,
+    F1,
+    FALSE_ALARMS,
+    MB_SENT,
+    PRECISION,
+    RECALL,
+)
 from benchmarks.quality.paper1.nodes import ALPHA, EARLIER, NODES, TEST_SHARE, UNSEEN, Kind, Sizes
 from benchmarks.quality.paper1.rules import BATCH, EPOCHS, MAIN, ROUNDS, VARIANTS, Rule
 from benchmarks.quality.paper1.run import FORMS, baseline_run, rule_run
-from benchmarks.quality.table import Column, Comparison, Context, Outcome, Protocol, Row, Section
+from benchmarks.quality.table import Comparison, Context, Outcome, Protocol, Row, Section
 
-COLUMNS = (
-    Column("f1", "F1"),
-    Column("precision", "precision"),
-    Column("recall", "recall"),
-    Column("false_alarms", "realised false alarms"),
-    Column("auc", "AUC", ".4f"),
-    Column("average_precision", "average precision", ".4f"),
-    Column("best_f1", "best F1 over thresholds (saw the labels)"),
-    Column("mb_sent", "MB sent", ".2f"),
-)
+COLUMNS = (F1, ALWAYS, PRECISION, RECALL, FALSE_ALARMS, AUC, AVERAGE_PRECISION, BEST_F1, MB_SENT)
 BASELINES = (
     ("gradient_boosted_trees", "Gradient-boosted trees, all rows in one place, with labels"),
     ("isolation_forest", "Isolation forest, normal rows in one place"),
@@ -111,8 +113,7 @@ def section(name: str, kind: Kind, rules: Mapping[str, Rule], sizes: Sizes, *, b
     first = f"{name}-{kind}-contrastive"
     others = [row.key for row in rows[1:]] if rules is MAIN else []
     comparisons = tuple(Comparison(first, other, "auc") for other in others)
-    columns = (COLUMNS[0], Column("always_alarm_f1", 'F1 of "always alarm"'), *COLUMNS[1:])
-    return Section(title, protocol(source, kind, sizes), columns, tuple(rows), (), comparisons)
+    return Section(title, protocol(source, kind, sizes), COLUMNS, tuple(rows), (), comparisons)
 
 
 def protocol(source: Source, kind: Kind, sizes: Sizes) -> Protocol:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmarks.quality.columns import ALWAYS, AT_RATE, AUC, F1, FALSE_ALARMS, MB_SENT, RECALL, prefixed
 from benchmarks.quality.paper2.ciciot import COMMON, DEVICE_ROWS, DEVICES, NODES, SHARES, devices_2022, five_nodes
 from benchmarks.quality.paper2.explaining import COALITIONS, RECORDS, TOP, explaining_run
 from benchmarks.quality.paper2.learner import Way
@@ -91,7 +92,7 @@ def longer_section() -> Section:
 
 def devices_section() -> Section:
     """Benign-only nodes that share eight columns."""
-    columns = (*COLUMNS[:6], Column("benign_false_alarms", "false alarms of the 2022 devices"), COLUMNS[-1])
+    columns = (*AT_RATE[:6], Column("benign_false_alarms", "false alarms of the 2022 devices"), MB_SENT)
     return Section(
         f"CICIoT2023's five nodes with {DEVICES} devices of CICIoT2022",
         Protocol(
@@ -143,10 +144,10 @@ def family_section() -> Section:
             ),
         ),
         (
-            *(COLUMNS[i] for i in (0, 1, 2, 3, 7)),
-            Column("central_f1", "central autoencoder: F1"),
-            Column("central_recall", "central: recall"),
-            Column("central_auc", "central: ROC-AUC", ".4f"),
+            *(F1, RECALL, FALSE_ALARMS, AUC, ALWAYS),
+            prefixed(F1, "central", "central autoencoder: F1"),
+            prefixed(RECALL, "central", "central: recall"),
+            prefixed(AUC, "central", "central: ROC-AUC"),
         ),
         tuple(left_out(family) for family in sorted(FAMILIES)),
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from benchmarks.quality.columns import ALWAYS, AT_RATE, BEST_F1, MB_SENT
 from benchmarks.quality.paper2.learner import DETECTOR, Effort, Way
 from benchmarks.quality.paper2.runs import Nodes, baseline_run, central_run, federated_run, shared_run
 from benchmarks.quality.table import Column, Comparison, Context, Outcome, Row
@@ -30,19 +31,7 @@ TUNING = (
     f"none: the detector's defaults, {EFFORT.rounds} rounds of {EFFORT.epochs} epochs for every way of learning; "
     "the central autoencoder has the same settings, and twice the size in a row beside"
 )
-COLUMNS = (
-    Column("f1", "F1"),
-    Column("recall", "recall"),
-    Column("false_alarms", "realised false alarms"),
-    Column("auc", "ROC-AUC", ".4f"),
-    Column("average_precision", "AUC-PR", ".4f"),
-    Column("recall_1", "recall at 1 %"),
-    Column("false_alarms_1", "realised at 1 %"),
-    Column("always_alarm_f1", 'F1 of "always alarm"'),
-    Column("best_f1", "best F1 (saw the labels)"),
-    Column("rounds_to", "rounds to target", ".1f"),
-    Column("mb_sent", "MB sent", ".2f"),
-)
+COLUMNS = (*AT_RATE, ALWAYS, BEST_F1, Column("rounds_to", "rounds to target", ".1f"), MB_SENT)
 WAYS: Mapping[str, tuple[str, Way]] = {
     "alignment": ("federated, dynamic alignment weights (rule `alignment`)", Way("alignment")),
     "blend": ("federated, a node keeps half of its own common layers (ours)", Way(blend=0.5)),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from benchmarks.quality.columns import ALWAYS, AT_RATE
 from benchmarks.quality.paper2.ciciot import COMMON, DEVICES
-from benchmarks.quality.paper2.rows import COLUMNS, EFFORT, LABELS, TUNING, row
+from benchmarks.quality.paper2.rows import EFFORT, LABELS, TUNING, row
 from benchmarks.quality.paper2.transfer import DEVICES as DEVICES_LINE
 from benchmarks.quality.paper2.transfer import (
     TARGET,
@@ -48,7 +49,7 @@ def transfer_section() -> Section:
             "95 % quantile of held-out normal records of 2022, or of 2023 (then only the model is transferred)",
             TUNING,
         ),
-        COLUMNS[:8],
+        (*AT_RATE, ALWAYS),
         tuple(rows),
     )
 

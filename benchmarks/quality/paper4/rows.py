@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.quality.columns import ACCURACY, ALWAYS, AUC, F1, PRECISION, RECALL, prefixed
 from benchmarks.quality.figures import decisions, ranking
 from benchmarks.quality.paper4.data import NETWORKS, TEST, TRAIN, Drawn, drawn, parts_of
-from benchmarks.quality.table import Column, Context, Outcome, Protocol, Row, Section, Target
+from benchmarks.quality.table import Context, Outcome, Protocol, Row, Section, Target
 from streamgauge.evaluation.baselines import BASELINES
 from streamgauge.evaluation.baselines.base import Matrix, Scores
 from streamgauge.evaluation.baselines.classifier import NetworkClassifier
@@ -48,18 +49,12 @@ UNSW_TABLE_1: Mapping[str, Mapping[str, float]] = {
     "cnn": {"precision": 0.962, "recall": 0.965, "f1": 0.9678},
 }
 """Table I: it belongs to Table II's column of UNSW-NB15; no F1 follows from its precision and recall."""
-COLUMNS = (
-    Column("accuracy", "accuracy"),
-    Column("precision", "precision"),
-    Column("recall", "recall"),
-    Column("f1", "F1"),
-    Column("auc", "ROC-AUC", ".4f"),
-)
+COLUMNS = (ACCURACY, PRECISION, RECALL, F1, AUC)
 HEADLINE = (
-    Column("headline_accuracy", "**accuracy, official test**"),
-    Column("headline_f1", "F1, official test"),
-    Column("headline_auc", "ROC-AUC, official test", ".4f"),
-    Column("headline_always_alarm_f1", '"always alarm", official test'),
+    prefixed(ACCURACY, "headline", "**accuracy, official test**"),
+    prefixed(F1, "headline", "F1, official test"),
+    prefixed(AUC, "headline", "ROC-AUC, official test"),
+    prefixed(ALWAYS, "headline", '"always alarm", official test'),
 )
 Fit = Callable[[Drawn, int], Callable[[Matrix], Scores]]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.quality.columns import ACCURACY, AT_RATE, BEST_F1
 from benchmarks.quality.figures import at_rate, decisions, ranking
 from benchmarks.quality.strict.committee import (
     AUTOENCODER,
@@ -20,7 +21,7 @@ from benchmarks.quality.strict.committee import (
     committee,
 )
 from benchmarks.quality.strict.nsl import ALPHA, HELD_OUT, NODES, Node, Strict, agreed_scaler, strict_nsl
-from benchmarks.quality.table import Column, Comparison, Context, Outcome, Protocol, Row, Section, Target
+from benchmarks.quality.table import Comparison, Context, Outcome, Protocol, Row, Section, Target
 from streamgauge.evaluation.baselines import BASELINES
 from streamgauge.profiles.loaders.records import encoded
 from streamgauge.profiles.profile import load_profile
@@ -40,16 +41,7 @@ CENTRAL: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
     ("one_class_svm", "one-class SVM on 5,000", {}),
     ("half_space_trees", "half-space trees (River), 5,000 learned", {}),
 )
-COLUMNS = (
-    Column("f1", "F1"),
-    Column("recall", "recall"),
-    Column("false_alarms", "realised false alarms"),
-    Column("auc", "ROC-AUC", ".4f"),
-    Column("average_precision", "AUC-PR", ".4f"),
-    Column("recall_1", "recall at 1 %"),
-    Column("false_alarms_1", "realised at 1 %"),
-    Column("best_f1", "best F1 (saw the labels)"),
-)
+COLUMNS = (*AT_RATE, BEST_F1)
 PROTOCOL = Protocol(
     "strict",
     f"normal records of KDDTrain+, each once, to {NODES} nodes by Dirichlet({ALPHA}) over `service`; on every "
@@ -115,7 +107,7 @@ def supervised_section() -> Section:
         "none",
         ("17 of the test's attack types are not in the training records",),
     )
-    columns = (Column("accuracy", "accuracy"), *COLUMNS[:5])
+    columns = (ACCURACY, *AT_RATE[:5])
     row = Row("nsl-gradient_boosted_trees", "gradient-boosted trees", _supervised)
     return Section("NSL-KDD, supervised, for comparison", protocol, columns, (row,))
 

@@ -8,21 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.quality.columns import AT_RATE, BEST_F1
 from benchmarks.quality.figures import at_rate, events
 from benchmarks.quality.strict.series import FIRST, Features, Stretch, after, batadal, drift, scored, skab
 from benchmarks.quality.table import Column, Context, Outcome, Protocol, Row, Section, Target
 
 Floats = NDArray[np.float64]
 COLUMNS = (
-    Column("f1", "F1"),
-    Column("recall", "recall"),
-    Column("false_alarms", "realised false alarms"),
-    Column("auc", "ROC-AUC", ".4f"),
-    Column("average_precision", "AUC-PR", ".4f"),
+    *AT_RATE[:5],
     Column("event_recall", "events found"),
     Column("false_events_day", "false alarm events a day", ".2f"),
     Column("adjusted_f1", "F1, point-adjusted"),
-    Column("best_f1", "best F1 (saw the labels)"),
+    BEST_F1,
 )
 SKAB_RATE, BATADAL_RATE = 0.10, 0.05
 SKAB_STEP, BATADAL_STEP = (1.0, 60.0), (3600.0, 6 * 3600.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 
+from benchmarks.quality.columns import ALWAYS, AUC, F1, MB_SENT
 from benchmarks.quality.paper3.decision import DECISIONS, decision_run
 from benchmarks.quality.paper3.edges import TUNING_ROWS, UNLIKE, even_edges, unlike_edges
 from benchmarks.quality.paper3.report import beaten, extra, plot
@@ -54,13 +55,13 @@ COLUMNS = (
     Column("test_loss", "test loss"),
     Column("validation_loss", "validation loss"),
     Column("train_loss", "training loss"),
-    Column("f1", "F1"),
-    Column("always_alarm_f1", 'F1 of "always alarm"'),
-    Column("auc", "AUC", ".4f"),
+    F1,
+    ALWAYS,
+    AUC,
     Column("others_accuracy", "accuracy on the other edges"),
     Column("kddtest_accuracy", "KDDTest+ accuracy"),
     Column("rounds", "round chosen", ".1f"),
-    Column("mb_sent", "MB sent", ".2f"),
+    MB_SENT,
     Column("mb_raw", "MB of raw records", ".2f"),
 )
 TUNING = (
