@@ -140,5 +140,5 @@ def _optimizer(detector: Detector, weights: list[torch.Tensor], learning_rate: f
     import torch
 
     if detector.optimizer == "rmsprop":
-        return torch.optim.RMSprop(weights, lr=learning_rate)
-    return torch.optim.Adam(weights, lr=learning_rate)
+        return torch.optim.RMSprop(weights, lr=learning_rate, foreach=True)
+    return torch.optim.Adam(weights, lr=learning_rate, fused=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.machine import machine
 from benchmarks.speed import measures
+from benchmarks.speed.detectors import detector_costs
 from benchmarks.speed.latency import latency
 from benchmarks.speed.measures import FULL, QUICK, Sizes
 from benchmarks.speed.report import write_report
@@ -23,7 +24,9 @@ from benchmarks.speed.stages import stages
 from services.runtime.brokers import LocalBroker, embedded, kafka
 from streamgauge.errors import StreamgaugeError
 
-NAMES = ("stages", "throughput", "latency", "training", "memory", "start", "demo")
+ALONE = ("stages", "detectors")
+"""Measured in this process, without a broker."""
+NAMES = (*ALONE, "throughput", "latency", "training", "memory", "start", "demo")
 PACKAGES = ("kafka-python", "torch", "numpy", "msgspec", "river", "confluent-kafka", "noida-db", "crc32c", "lz4")
 EMBEDDED_BACKLOG = 100_000
 """The embedded broker answers nothing to a backlog of over 50 MB: 150,000 records were read, 200,000 were not."""
@@ -65,7 +68,9 @@ def main() -> int:
     if "stages" in wanted:
         result["stages"] = stages()
         say(f"stages, microseconds a record: {result['stages']}")
-    if set(wanted) - {"stages"}:
+    if "detectors" in wanted:
+        result["detectors"] = {"measured": head_of(result["machine"]), "rows": detector_costs(say)}
+    if set(wanted) - set(ALONE):
         for name in ("kafka", "embedded") if options.broker == "all" else (options.broker,):
             result["brokers"][name] = on_broker(name, sizes, wanted, say)
     result["machine"]["load_after"] = os.getloadavg()[0]
@@ -84,8 +89,8 @@ def main() -> int:
 
 def merged(kept: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """The kept result with the measurements of the new one in place; each says when it was made."""
-    head = {name: new["machine"][name] for name in ("date", "commit", "load_before", "load_after")}
-    kept.update({name: new[name] for name in ("stages",) if name in new})
+    head = head_of(new["machine"]) | {"load_after": new["machine"]["load_after"]}
+    kept.update({name: new[name] for name in ALONE if name in new})
     for broker, part in new["brokers"].items():
         old = kept["brokers"].setdefault(broker, {})
         names = set(NAMES) & (part.keys() | part.get("failed", {}).keys())
@@ -93,6 +98,11 @@ def merged(kept: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         again = old.pop("again", {}) | dict.fromkeys(sorted(names), head)
         old.update({**part, "again": again, **({"failed": failed} if failed else {})})
     return kept
+
+
+def head_of(machine: dict[str, Any]) -> dict[str, Any]:
+    """When and on which commit and load something was measured."""
+    return {name: machine[name] for name in ("date", "commit", "load_before")}
 
 
 class Progress:
@@ -149,7 +159,7 @@ class _Run:
         self._site, self._broker, self._sizes, self._say, self._result = site, broker, sizes, say, result
 
     def all(self, wanted: tuple[str, ...]) -> None:
-        if not set(wanted) - {"stages", "demo"}:
+        if not set(wanted) - {*ALONE, "demo"}:
             return
         self._say("preparing: a node learns, agrees, trains, votes and calibrates")
         aggregator = prepare(self._site)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import BUSY
+from benchmarks.speed.report_detectors import detectors_plot, detectors_text
+from benchmarks.speed.report_table import table
 
 Result = dict[str, Any]
 COLOURS = {"kafka": "#0b6e99", "embedded": "#d97706"}
@@ -14,17 +15,15 @@ NAMES = {"edge node": "edge node, everything on", "naive": "naive loop", "river"
 
 
 def write_report(result: Result, directory: Path) -> None:
-    """Write speed.md and speed.png beside the JSON."""
+    """Write speed.md, speed.png and, of the detectors, speed_detectors.png beside the JSON."""
     lines = [*_head(result), *_stages(result)]
+    if "detectors" in result:
+        lines += detectors_text(result["detectors"])
+        detectors_plot(result["detectors"]["rows"], directory / "speed_detectors.png")
     for part in result["brokers"].values():
         lines += _broker(part)
     (directory / "speed.md").write_text("\n".join(lines).rstrip() + "\n")
     _plot(result, directory / "speed.png")
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    lines = [head, ["---"] * len(head), *rows]
-    return [f"| {' | '.join(map(str, line))} |" for line in lines] + [""]
 
 
 def _head(result: Result) -> list[str]:
@@ -62,7 +61,7 @@ def _stages(result: Result) -> list[str]:
     if "stages" not in result:
         return []
     rows = [(name, f"{value:.2f}") for name, value in result["stages"].items()]
-    return ["## Stages in one process, without a broker", "", *_table(("stage", "us a record"), rows)]
+    return ["## Stages in one process, without a broker", "", *table(("stage", "us a record"), rows)]
 
 
 def _broker(part: Result) -> list[str]:
@@ -100,7 +99,7 @@ def _throughput(rows: list[Result]) -> list[str]:
         )
         for row in rows
     ]
-    return _table(head, cells)
+    return table(head, cells)
 
 
 def _delays(rows: list[Result]) -> list[str]:
@@ -114,14 +113,12 @@ def _delays(rows: list[Result]) -> list[str]:
         )
         for row in rows
     ]
-    return _table(head, cells)
+    return table(head, cells)
 
 
 def _memory(rows: list[Result]) -> list[str]:
     names = list(dict.fromkeys(name for row in rows for name in row["mib"]))
-    return _table(
-        ("records", *names), [(f"{r['records']:,}", *(r["mib"].get(n, "") for n in names)) for r in rows]
-    )
+    return table(("records", *names), [(f"{r['records']:,}", *(r["mib"].get(n, "") for n in names)) for r in rows])
 
 
 def _start(part: Result) -> list[str]:
@@ -132,7 +129,7 @@ def _start(part: Result) -> list[str]:
             ("node with a pinned bundle: first alert acknowledged", f"{part['start']['first_alert_s']:.1f}"),
         ]
     rows += [(f"demo: {name}", f"{seconds:.1f}") for name, seconds in part.get("demo", {}).items()]
-    return _table(("from the start of the process to", "s"), rows)
+    return table(("from the start of the process to", "s"), rows)
 
 
 def _plot(result: Result, path: Path) -> None:

@@ -40,7 +40,7 @@ def corrupted(x: torch.Tensor, share: float, generator: torch.Generator) -> torc
     Returns:
         (n, width).
     """
-    chosen = x.new_empty(x.shape).bernoulli_(share, generator=generator).bool()
+    chosen = x.new_empty(x.shape).uniform_(generator=generator) < share
     chosen[:, 0] |= ~chosen.any(dim=1)
     resampled = _resampled(x, generator)
     spread = x.new_empty(x.shape).normal_(std=SPREAD, generator=generator)

@@ -86,7 +86,7 @@ class Contrastive(Detector):
 
     Attribution: |gradient x input| of the score. Cost: one pass to score; a training batch of n rows is 6n rows
     through the encoder and 4n x 4n cosines.
-    Trains seven times as long as the autoencoder: 0.6-0.7 s of one core for a pass over 10,000 x 51 rows.
+    Trains some six times as long as the autoencoder without labels (docs/results/speed.md).
     Fails when: normal rows surround abnormal ones: the distance has one centre, the class head is linear in z.
     """
 

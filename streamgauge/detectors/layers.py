@@ -31,7 +31,7 @@ def dropout(x: torch.Tensor, share: float, generator: torch.Generator) -> torch.
     """Set `share` of the entries to 0 and scale up the rest; randomness from `generator` only."""
     if share == 0:
         return x
-    kept = x.new_empty(x.shape).bernoulli_(1 - share, generator=generator)
+    kept = x.new_empty(x.shape).uniform_(generator=generator) >= share
     return x * kept / (1 - share)
 
 

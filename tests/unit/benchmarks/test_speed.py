@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from benchmarks.speed.__main__ import merged
+from benchmarks.speed.detectors import live, scorings
 from benchmarks.speed.latency import FIRST, delays_of
 from benchmarks.speed.measures import with_ratios
 from benchmarks.speed.report import write_report
+from benchmarks.speed.report_detectors import detectors_plot, detectors_text
 from benchmarks.speed.sensors import FIELDS, MACHINES, Stream, write_profile
 from benchmarks.speed.site import PARTITIONS
+from streamgauge.detectors import DETECTORS
 from streamgauge.profiles.profile import load_profile
 
 
@@ -80,3 +83,30 @@ def test_measurements_made_again_take_the_place_of_the_old_ones() -> None:
     assert result["brokers"]["kafka"] == {
         "name": "K", "latency": [1], "start": 2, "training": [3], "again": {"training": head}
     }  # fmt: skip
+
+
+def test_costs_of_detectors_stand_beside_their_targets(tmp_path: Path) -> None:
+    rows = [
+        {"detector": "lstm", "scoring_us": {"one entity": {"1": 90.0, "256": 1.9}}, "epoch_s": {"no labels": 0.4}},
+        {"detector": "mlp", "scoring_us": {"rows": {"1": 30.0, "256": 0.5}}, "epoch_s": {"no labels": 0.12}},
+    ]
+    head = {"date": "d", "commit": "c", "load_before": 0.1}
+
+    text = "\n".join(detectors_text({"measured": head, "rows": rows}))
+    detectors_plot(rows, tmp_path / "plot.png")
+
+    assert "| lstm | one entity | 90.00 | 1.90 |" in text
+    assert "one entity, 256: 1.9 us (met)" in text
+    assert "no labels: 0.12 s (missed)" in text
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+def test_every_detector_can_be_measured() -> None:
+    """What the benchmark feeds it is scored, in order and at every size of a poll."""
+    x = np.random.default_rng(0).normal(size=(2_000, 5)).astype(np.float32)
+    for name in live():
+        detector = DETECTORS[name](5, {})
+        for score in scorings(detector, x).values():
+            for size in (1, 256):
+                score(0, size)
+    assert set(live()) >= {"autoencoder", "lstm", "mlp", "pca"}
