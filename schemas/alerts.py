@@ -59,7 +59,12 @@ class Alert(Message):
     score: Finite = Field(ge=0, description="The worst record's score.")
     raw_score: Finite = Field(ge=0)
     threshold: Finite = Field(gt=0)
-    p_value: float | None = Field(default=None, ge=0, le=1)
+    p_value: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Probability that a normal record scores so high, by n held-out ones; at least 1 / (n + 1).",
+    )
     release_seq: Count = Field(description="The release in force when it opened; 0 for a pinned bundle.")
     bundle_id: str
     explained: bool = Field(description="False where the cap on explanations was reached.")

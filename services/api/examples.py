@@ -42,6 +42,7 @@ ALERT = Alert(
     score=3.5,
     raw_score=0.7,
     threshold=0.2,
+    p_value=0.0005,
     release_seq=4,
     bundle_id="cd" * 32,
     explained=True,

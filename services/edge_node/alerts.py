@@ -15,6 +15,7 @@ from services.edge_node.settings import EdgeSettings
 from services.runtime.envelope import Sealer
 from services.runtime.log import Outgoing, Partition
 from services.runtime.logging import get_logger
+from streamgauge.calibration.threshold import Threshold
 from streamgauge.features import OTHER
 from streamgauge.profiles.imputing import Imputed
 from streamgauge.profiles.profile import Profile
@@ -42,7 +43,7 @@ class ExplanationBudget:
         return granted
 
 
-def worst_payload(imputed: Imputed, row: int, scorer: Scorer, threshold: float) -> dict[str, Any]:
+def worst_payload(imputed: Imputed, row: int, scorer: Scorer, threshold: Threshold, raw: float) -> dict[str, Any]:
     """What an alert keeps of a record: enough to explain it later, as JSON-able values."""
     masked = imputed.masked[row]
     return {
@@ -52,7 +53,8 @@ def worst_payload(imputed: Imputed, row: int, scorer: Scorer, threshold: float) 
         "schema": scorer.bundle.info.schema_hash,
         "release_seq": scorer.bundle.info.release_seq,
         "bundle_id": scorer.bundle_id,
-        "threshold": threshold,
+        "threshold": threshold.value,
+        "p_value": threshold.p_value(raw),
     }
 
 
@@ -187,6 +189,7 @@ class AlertWriter:
             score=change.worst.score,
             raw_score=change.worst.raw,
             threshold=change.worst_payload["threshold"],  # the line that this score is relative to
+            p_value=change.worst_payload.get("p_value"),  # a checkpoint of an older version has none
             release_seq=opened["release_seq"],
             bundle_id=opened["bundle_id"],
             explained=features is not None,

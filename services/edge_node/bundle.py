@@ -79,7 +79,7 @@ class Bundle:
         for name, array in arrays.items():
             part, _, rest = name.partition("/")
             parts[part][rest] = array
-        threshold = Threshold(**info["threshold"]) if info["threshold"] else None
+        threshold = Threshold.of(info["threshold"]) if info["threshold"] else None
         return cls(BundleInfo(**{**info, "threshold": threshold}), ModelState(**parts))
 
     def save(self, path: Path) -> None:

@@ -115,7 +115,7 @@ def _calibrate(values: Values, arrays: Arrays) -> tuple[Values, Arrays]:
     )
     if labelled := _by_labels(values, arrays, detector, model):
         threshold = labelled
-    return {"threshold": asdict(threshold), "held": None}, {}
+    return {"threshold": asdict(threshold.beside(scores)), "held": None}, {}
 
 
 def _by_labels(values: Values, arrays: Arrays, detector: Detector, model: tuple[Any, Any]) -> Threshold | None:

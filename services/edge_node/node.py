@@ -183,8 +183,8 @@ class Node:
 
         def payload(i: int) -> dict[str, Any]:
             assert scorer is not None
-            assert scorer.threshold is not None
-            return batch.payload(i, scorer, scorer.threshold)
+            assert scorer.bundle.info.threshold is not None
+            return batch.payload(i, scorer, scorer.bundle.info.threshold)
 
         zeros = np.zeros(len(scores), np.int64)
         return context.grouper.step(

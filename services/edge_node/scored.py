@@ -14,6 +14,7 @@ from services.edge_node.poison import FEW, NO_RECORDS_FAULT, SystematicError, bi
 from services.edge_node.scorer import Scorer
 from services.edge_node.settings import EdgeSettings
 from services.runtime.log import LogRecord
+from streamgauge.calibration.threshold import Threshold
 from streamgauge.profiles.decoder import Decoded, Decoder
 from streamgauge.profiles.imputing import Imputed, Imputer
 from streamgauge.profiles.profile import Profile
@@ -41,9 +42,10 @@ class Scored:
     forecasts: NDArray[np.float32] | None
     offsets: NDArray[np.int64]
 
-    def payload(self, row: int, scorer: Scorer, threshold: float) -> dict[str, Any]:
+    def payload(self, row: int, scorer: Scorer, threshold: Threshold) -> dict[str, Any]:
         """What an alert keeps of a good record."""
-        kept = {**worst_payload(self.imputed, row, scorer, threshold), "context": self.decoded.context(row)}
+        worst = worst_payload(self.imputed, row, scorer, threshold, float(self.raw[row]))
+        kept = {**worst, "context": self.decoded.context(row)}
         return kept if self.forecasts is None else {**kept, "forecast": self.forecasts[row].tolist()}
 
 

@@ -160,7 +160,7 @@ class Workshop:
         arrays |= {"labelled_x": x[labelled], "labelled_y": y[labelled]}
 
         def read(result: Values, _: Arrays) -> Calibrated:
-            threshold = Threshold(**result["threshold"]) if result["threshold"] else None
+            threshold = Threshold.of(result["threshold"]) if result["threshold"] else None
             return Calibrated(release_seq, threshold, result["held"])
 
         return Task(values, arrays, read)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,8 @@ class Threshold:
             dropped with an alarm; None for F-beta.
         events: events that the held-out records would have made at `value`; for F-beta, false positives.
         extrapolated: fewer than `FEWEST_EVENTS` events were allowed, so the value rests on few or no events.
+        held_out: presumed-normal records that `above` was taken from; 0: unknown.
+        above: their raw scores from `value` on up, rising.
     """
 
     value: float
@@ -45,6 +47,30 @@ class Threshold:
     allowed_events: float | None
     events: int
     extrapolated: bool
+    held_out: int = 0
+    above: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Threshold:
+        """From its fields as JSON has them."""
+        return cls(**{**plain, "above": tuple(plain.get("above", ()))})
+
+    def beside(self, scores: NDArray[np.floating]) -> Threshold:
+        """The same line, knowing the raw scores (n,) of held-out, presumed-normal records."""
+        above = np.sort(scores[scores >= self.value]).tolist()
+        return replace(self, held_out=len(scores), above=tuple(above))
+
+    def p_value(self, raw: float) -> float | None:
+        """Probability that a normal record scores at least `raw`; None below the line or where it is unknown.
+
+        ``(1 + held-out records that score at least raw) / (1 + held-out records)``: the conformal p-value (Vovk et
+        al. 2005), right as long as normal records are exchangeable with the held-out ones. Records above the line
+        in force are never held out, so it is too small by about the rate of false alarms.
+        """
+        if not self.held_out or raw < self.value:
+            return None
+        at_least = len(self.above) - bisect.bisect_left(self.above, raw)
+        return (1 + at_least) / (1 + self.held_out)
 
 
 def by_event_rate(

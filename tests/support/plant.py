@@ -144,5 +144,5 @@ def trained_bundle(detector_name: str, schema: FeatureSchema, records: int = 300
     tensors, _ = ModelState(weights, moments).tensors(detector.layout)
     model = ModelState(weights, moments, take_statistics(detector, tensors, rows))
     scores = np.sort(score_rows(detector, *model.tensors(detector.layout), rows))
-    threshold = Threshold(float(scores[-1] * 1.5), "event_rate", None, 0, False)
+    threshold = Threshold(float(scores[-1] * 1.5), "event_rate", None, 0, False).beside(scores)
     return Bundle(BundleInfo(detector_name, asdict(detector.config), schema.hash, 0, threshold), model)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from streamgauge.calibration.threshold import DAY_S, by_event_rate, by_fbeta
+from streamgauge.calibration.threshold import DAY_S, Threshold, by_event_rate, by_fbeta
 from streamgauge.errors import ConfigurationError, StateError
 from streamgauge.evaluation.metrics import event_ids, quality
 from streamgauge.stream.grouping import AlertGrouper, GroupingPolicy, ScoredBatch
@@ -152,3 +155,21 @@ def test_recalibration_on_what_the_last_line_left_does_not_sink() -> None:
     expected = np.log(n / rate)
     assert np.mean(lines[-6:]) > expected - 0.7
     assert np.mean(lines[-6:]) < expected + 2.5
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=30), st.integers(0, 9), st.integers(0, 11))
+def test_p_value_counts_the_held_out_scores_from_there_on(scores: list[int], line: int, raw: int) -> None:
+    threshold = Threshold(float(line), "event_rate", 1.0, 0, False).beside(np.array(scores, float))
+    p = threshold.p_value(raw)
+    if raw < line:
+        assert p is None
+    else:
+        assert p == (1 + sum(score >= raw for score in scores)) / (1 + len(scores))
+
+
+def test_p_value_is_kept_on_paper_and_unknown_without_held_out_scores() -> None:
+    bare = Threshold(1.0, "fbeta", None, 0, False)
+    assert bare.p_value(2.0) is None
+    known = bare.beside(np.array([0.5, 1.5, 2.5]))
+    assert Threshold.of(json.loads(json.dumps(asdict(known)))) == known
+    assert known.p_value(2.0) == 0.5

@@ -16,6 +16,7 @@ from services.edge_node.alerts import ExplanationBudget
 from services.edge_node.bundle import Bundle
 from services.edge_node.ids import alert_id, event_time, record_id
 from services.runtime.log import Outgoing
+from streamgauge.calibration.threshold import Threshold
 from tests.support.edge import MemoryClients, alerts_of, at_end, edge_settings, memory_broker, run_until
 from tests.support.plant import START_S
 from tests.unit.edge_node.kit import RunningNode, bad_flow, good, raw, send
@@ -87,6 +88,12 @@ def test_what_depends_on_the_setup_is_in_the_id(tmp_path: Path, profile_path: Pa
 # -- content ---------------------------------------------------------------------------------------------
 
 
+def threshold_of(bundle: Path) -> Threshold:
+    threshold = Bundle.load(bundle).info.threshold
+    assert threshold is not None
+    return threshold
+
+
 def test_an_alert_says_where_when_how_much_and_why(tmp_path: Path, profile_path: Path, bundle_path: Path) -> None:
     records = [good(0), bad_flow(1), bad_flow(2, flow=10.0, mode="manual"), bad_flow(3, pressure=None), good(200)]
     found = alerts(tmp_path, profile_path, bundle_path, *records)
@@ -96,6 +103,9 @@ def test_an_alert_says_where_when_how_much_and_why(tmp_path: Path, profile_path:
     assert closed.first.time == event_time(START_S + 1)
     assert closed.score == closed.worst.score == max(closed.scores)
     assert closed.raw_score == pytest.approx(closed.score * closed.threshold)
+    held_out = threshold_of(bundle_path).held_out
+    assert held_out > 100
+    assert closed.p_value == 1 / (1 + held_out)
     assert closed.context == {"asset": "hall 1"}
     assert closed.close_reason == "gap"
     assert (closed.release_seq, closed.federation, closed.site) == (0, "default", "site")
@@ -113,9 +123,8 @@ def test_a_score_is_relative_to_the_threshold_beside_it_also_after_a_swap(
     send(broker, bad_flow(0))
     node = RunningNode(edge_settings(tmp_path / "state", profile_path, pinned_bundle=bundle_path), broker)
     node.turns(lambda: at_end(node.edge))
-    old = Bundle.load(bundle_path)
-    assert old.info.threshold is not None
-    lower = replace(old.info.threshold, value=old.info.threshold.value / 2)
+    old, line = Bundle.load(bundle_path), threshold_of(bundle_path)
+    lower = replace(line, value=line.value / 2)
     node.loop.swap(replace(old, info=replace(old.info, threshold=lower)))
     send(broker, bad_flow(1))
     node.turns(lambda: at_end(node.edge))
