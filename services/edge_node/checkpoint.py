@@ -136,9 +136,15 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 
 def _plain_counts(counts: Counts) -> dict[str, Any]:
     imputed = [[feature, rule, n] for (feature, rule), n in counts.imputed.items()]
-    return {**asdict(counts), "rejected": dict(counts.rejected), "imputed": imputed}
+    return {
+        **asdict(counts),
+        "rejected": dict(counts.rejected),
+        "imputed": imputed,
+        "pivoted": dict(counts.pivoted),
+    }
 
 
 def _counts(values: dict[str, Any]) -> Counts:
     imputed = Counter({(feature, rule): n for feature, rule, n in values["imputed"]})
-    return Counts(values["scored"], values["abnormal"], values["alerts"], Counter(values["rejected"]), imputed)
+    totals = values["scored"], values["abnormal"], values["alerts"]
+    return Counts(*totals, Counter(values["rejected"]), imputed, Counter(values.get("pivoted", {})))

@@ -30,6 +30,12 @@ class EdgeMetrics:
         self.imputed = Counter(
             f"{prefix}_imputed_cells_total", "Missing cells filled in.", ["rule"], registry=registry
         )
+        # Messages of one tag each, by outcome: taken, late (for a closed tick), unknown (no tag of the profile).
+        self.tag_messages = Counter(
+            f"{prefix}_tag_messages_total", "Messages of one tag each.", ["outcome"], registry=registry
+        )
+        # Closed ticks by outcome: complete, partial (some tags not seen), dropped (too little to score).
+        self.ticks = Counter(f"{prefix}_ticks_total", "Closed ticks.", ["outcome"], registry=registry)
         # Messages of the federation that were not believed or do not fit, by reason.
         self.ignored = Counter(
             f"{prefix}_ignored_messages_total", "Federation messages ignored.", ["reason"], registry=registry

@@ -16,6 +16,7 @@ from services.edge_node.poison import PoisonGuard, Records
 from services.edge_node.scored import Scored, ScoringSteps
 from services.edge_node.scorer import Scorer
 from services.edge_node.settings import EdgeSettings
+from services.edge_node.ticks import TickSteps
 from services.runtime.log import LogRecord, Outgoing, Partition
 from services.runtime.logging import get_logger
 from streamgauge.profiles.profile import Profile
@@ -38,6 +39,7 @@ class Counts:
     alerts: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     imputed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    pivoted: Counter[str] = field(default_factory=Counter)
 
 
 class Ledger:
@@ -75,7 +77,7 @@ class Node:
         self.counts = Counts()
         self.learner = learner
         self._settings, self._guard, self._writer, self._ledger = settings, guard, writer, ledger
-        self._steps = ScoringSteps(settings, profile)
+        self._steps = (TickSteps if profile.long else ScoringSteps)(settings, profile)
         self._dead_letters = f"{settings.topic_prefix}dead-letters"
 
     def step(self, records: Records, contexts: Contexts, now: float) -> list[Outgoing]:
@@ -88,7 +90,7 @@ class Node:
             contexts: of these partitions; changed.
             now: monotonic time in seconds, for the cap on explanations.
         """
-        innocent, out = self._innocent(records)
+        innocent, out = self._innocent(records, contexts)
         if not innocent:
             return out
         with self._guard.marked(innocent):
@@ -98,6 +100,7 @@ class Node:
                 parts, crashed = self._steps.run(batch, context, self.scorer)
                 out += [self._crashed(batch[i], why) for i, why in crashed]
                 for part in parts:
+                    self.counts.pivoted.update(part.outcomes)
                     out += [
                         self._reject(part.records[r.position], r.reason, r.detail) for r in part.decoded.rejected
                     ]
@@ -132,12 +135,17 @@ class Node:
             return False
         return self._settings.pinned_bundle is not None or self.learning_left_s(contexts) == 0
 
-    def _innocent(self, records: Records) -> tuple[dict[Partition, Sequence[LogRecord]], list[Outgoing]]:
+    def _innocent(
+        self, records: Records, contexts: Contexts
+    ) -> tuple[dict[Partition, Sequence[LogRecord]], list[Outgoing]]:
         """What may be handled, and dead letters of what crashed the node before."""
         if self._guard.calm:
             return dict(records), []
         condemned = [r for batch in records.values() for r in batch if self._guard.condemned(r)]
         kept = {p: [r for r in batch if not self._guard.condemned(r)] for p, batch in records.items()}
+        for partition in {Partition(r.topic, r.partition) for r in condemned}:
+            # What crashes may be a tick that the record closed: left open, the next record would close it.
+            self.counts.pivoted["dropped"] += contexts[partition].pivot.drop_open()
         out = [self._crashed(r, "crashed the node whenever it was handled alone") for r in condemned]
         return {p: batch for p, batch in kept.items() if batch}, out
 

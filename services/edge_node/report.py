@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 PHASES: tuple[NodePhase, ...] = ("starting", "agreement", "learning", "watching", "held")
 
+MESSAGE_OUTCOMES = ("taken", "late", "unknown")
+"""Of `Counts.pivoted`; the others are outcomes of ticks."""
+
 
 def phase_of(alerting: bool, participation: Participation | None) -> NodePhase:
     """The phase as the status names it; `alerting`: whether any partition may raise alerts."""
@@ -137,6 +140,9 @@ class Reporter:
             rules[rule] += n
         for rule, n in rules.items():
             self._add(f"imputed {rule}", n, metrics.imputed.labels(rule).inc)
+        for outcome, n in node.counts.pivoted.items():
+            kind = metrics.tag_messages if outcome in MESSAGE_OUTCOMES else metrics.ticks
+            self._add(f"pivoted {outcome}", n, kind.labels(outcome).inc)
         for partition in self._lagging - loop.sources.contexts.keys():  # another worker reads it now
             metrics.lag.remove(partition.topic, str(partition.partition))
             self._lagging.remove(partition)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ class Scored:
         raw: (n,) raw scores; NaN without a model.
         forecasts: (n, width) float32, standardised, of a detector that forecasts; None of others.
         offsets: (n,) int64.
+        outcomes: of messages and ticks, in the long layout: what became of how many.
     """
 
     records: Sequence[LogRecord]
@@ -41,6 +43,7 @@ class Scored:
     raw: NDArray[np.float64]
     forecasts: NDArray[np.float32] | None
     offsets: NDArray[np.int64]
+    outcomes: Counter[str] = field(default_factory=Counter)
 
     def payload(self, row: int, scorer: Scorer, threshold: Threshold) -> dict[str, Any]:
         """What an alert keeps of a good record."""
@@ -79,20 +82,30 @@ class ScoringSteps:
             StateError, MemoryError: as they came; no record is to blame.
         """
         parts, failed = bisect(lambda part: self._score(part, context, scorer), records, NO_RECORDS_FAULT)
-        if len(failed) > FEW and not any(len(part.raw) for _, part in parts):
-            at, why = records[failed[0][0]], failed[0][1]
-            raise SystematicError(
-                f"{len(failed)} records fail one by one, no other of their batch is scored; the first, "
-                f"{at.topic}:{at.partition}:{at.offset}, with {why}; none is set aside. Free memory, check "
-                "profile and bundle, or go back to the version before, and report it"
-            )
-        return [part for _, part in parts], failed
+        scored = [part for _, part in parts]
+        refuse_systematic(records, scored, failed)
+        return scored, failed
 
     def _score(self, records: Sequence[LogRecord], context: PartitionContext, scorer: Scorer | None) -> Scored:
-        decoded, last_values = self._decoder.decode(records), context.last_values
+        decoded = self._decoder.decode(records)
+        offsets = np.array([records[i].offset for i in decoded.good], np.int64)
+        return self._rows(records, decoded, offsets, context, scorer)
+
+    def _rows(
+        self,
+        records: Sequence[LogRecord],
+        decoded: Decoded,
+        offsets: NDArray[np.int64],
+        context: PartitionContext,
+        scorer: Scorer | None,
+    ) -> Scored:
+        """Impute, encode and score; where that fails, nothing has changed."""
+        last_values = context.last_values
         mark = last_values.mark(decoded.entities) if self._imputer.remembers else None
         try:
             imputed = self._imputer.impute(decoded, last_values)
+            if (kept := imputed.kept) is not None:
+                decoded, imputed, offsets = decoded.only(kept), imputed.only(kept), offsets[kept]
             x = imputed.encode(self._schema)
             raw, forecasts = np.full(len(x), np.nan), None
             if scorer and len(x):
@@ -101,5 +114,21 @@ class ScoringSteps:
             if mark is not None:
                 last_values.restore(mark)
             raise
-        offsets = np.array([records[i].offset for i in decoded.good], np.int64)
         return Scored(records, decoded, imputed, x, raw, forecasts, offsets)
+
+
+def refuse_systematic(
+    records: Sequence[LogRecord], scored: Sequence[Scored], failed: Sequence[tuple[int, str]]
+) -> None:
+    """Set nothing aside where more than `FEW` records fail and none is scored.
+
+    Raises:
+        SystematicError: so it is.
+    """
+    if len(failed) > FEW and not any(len(part.raw) for part in scored):
+        at, why = records[failed[0][0]], failed[0][1]
+        raise SystematicError(
+            f"{len(failed)} records fail one by one, no other of their batch is scored; the first, "
+            f"{at.topic}:{at.partition}:{at.offset}, with {why}; none is set aside. Free memory, check "
+            "profile and bundle, or go back to the version before, and report it"
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -46,7 +46,7 @@ class Rejected(NamedTuple):
     """A record for the dead letters; `position` is its index into the batch.
 
     `reason` is one of malformed-json, wrong-encoding, wrong-type, null-value, too-large, missing-time, bad-time,
-    missing-entity, bad-entity, missing-field, too-many-missing, not-finite.
+    missing-entity, bad-entity, missing-field, too-many-missing, not-finite, and in the long layout missing-tag.
     """
 
     position: int
@@ -80,6 +80,18 @@ class Decoded:
 
     def __len__(self) -> int:
         return len(self.good)
+
+    def only(self, rows: NDArray[np.bool_]) -> Decoded:
+        """These of the good rows, and all of the rejected ones."""
+        return replace(
+            self,
+            good=self.good[rows],
+            values=self.values[rows],
+            codes=self.codes[rows],
+            times=self.times[rows],
+            entities=[name for name, kept in zip(self.entities, rows.tolist(), strict=True) if kept],
+            labels=self.labels[rows],
+        )
 
     def context(self, row: int) -> dict[str, str | float | bool | None]:
         """The profile's context fields of one row, for its alert; parses the record again, so only on demand.

@@ -24,13 +24,21 @@ class Imputed:
         values: (n, numeric) float64, finite; masked cells hold the middle of the feature's range.
         codes: (n, categorical) int64, >= 0; masked cells hold ``other``.
         masked: (n, features) bool, numeric features first: cells that say nothing.
-        counts: (feature, rule) -> cells; rule is ``constant``, ``last`` or ``mask``; only what occurred.
+        counts: (feature, rule) -> cells; rule is ``constant``, ``last`` or ``mask``; only what occurred, in the
+            rows of `kept`.
+        kept: (n,) bool, rows that may be scored, all if None. In the long layout a tick may lack too much even
+            after the rules: a tag of rule ``reject``, or more masked cells than `Profile.max_missing_share`.
     """
 
     values: NDArray[np.float64]
     codes: NDArray[np.int64]
     masked: NDArray[np.bool_]
     counts: dict[tuple[str, str], int]
+    kept: NDArray[np.bool_] | None = None
+
+    def only(self, rows: NDArray[np.bool_]) -> Imputed:
+        """These rows; the counts stay."""
+        return Imputed(self.values[rows], self.codes[rows], self.masked[rows], self.counts)
 
     def encode(self, schema: FeatureSchema) -> NDArray[np.float32]:
         """(n, width) float32 as `FeatureSchema.encode`, with NaN in every column of a masked cell."""
@@ -54,6 +62,9 @@ class Imputer:
         self._middles = np.array([(f.feature.minimum + f.feature.maximum) / 2 for f in numeric])
         self._codes = np.array([_fill_code(f) for f in categorical], np.int64)
         self._masks_codes = np.array([f.missing.kind != "constant" for f in categorical], bool)
+        rules = [f.missing.kind for f in numeric] + [f.missing.kind for f in categorical]
+        self._required = np.array([kind == "reject" for kind in rules], bool)
+        self._max_masked = profile.max_missing_share if profile.long else None
         self.remembers = bool((~np.isnan(self.max_age_s)).any())
         """Whether any rule is ``last``; else the `LastValues` are not touched."""
 
@@ -66,19 +77,28 @@ class Imputer:
         """
         values, last = self._last(decoded, last_values)
         absent, absent_codes = np.isnan(values), decoded.codes == MISSING
-        codes, counts = decoded.codes, self._count(last, "last", 0)
+        codes, filled = decoded.codes, [(last, "last", 0)]
         masked = np.zeros((len(decoded), len(self.names)), bool)
         width = values.shape[1]
         if absent.any():
             constant = absent & ~np.isnan(self._constants)
             masked[:, :width] = absent & ~constant
             values = np.where(constant, self._constants, np.where(absent, self._middles, values))
-            counts |= self._count(constant, "constant", 0)
+            filled.append((constant, "constant", 0))
         if absent_codes.any():
             masked[:, width:] = absent_codes & self._masks_codes
             codes = np.where(absent_codes, self._codes, codes)
-            counts |= self._count(absent_codes & ~self._masks_codes, "constant", width)
-        return Imputed(values, codes, masked, counts | self._count(masked, "mask", 0))
+            filled.append((absent_codes & ~self._masks_codes, "constant", width))
+        kept = self._kept(masked)
+        counts: dict[tuple[str, str], int] = {}
+        for cells, rule, first in (*filled, (masked, "mask", 0)):
+            counts |= self._count(cells if cells is None or kept is None else cells[kept], rule, first)
+        return Imputed(values, codes, masked, counts, kept)
+
+    def _kept(self, masked: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+        if self._max_masked is None or not masked.any():
+            return None
+        return np.asarray((masked.mean(axis=1) <= self._max_masked) & ~(masked & self._required).any(axis=1))
 
     def _last(
         self, decoded: Decoded, last_values: LastValues | None

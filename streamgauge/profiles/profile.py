@@ -10,6 +10,7 @@ Example::
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -31,8 +32,10 @@ from streamgauge.profiles.fields import (
     read_rule,
     read_time,
 )
+from streamgauge.profiles.long_layout import LongLayout, read_long
 from streamgauge.profiles.missing_rules import MissingRule, finite
 from streamgauge.profiles.tables import Table
+from streamgauge.stream.ticks import TickRule
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ class Profile:
         context: JSON fields copied into local alerts, e.g. addresses; they decide no number.
         sampling_period_s: usual time between two records of an entity, None if irregular.
         max_missing_share: records with a larger share of missing features are rejected, in [0, 1].
-        layout: ``wide``: one record holds all features.
+        long: how messages of one tag each become records; None: one message is one record ("wide"). With it the
+            features' fields are tags, and every role but theirs is a field of each message.
     """
 
     name: str
@@ -65,7 +69,7 @@ class Profile:
     context: tuple[str, ...] = ()
     sampling_period_s: float | None = None
     max_missing_share: float = 0.5
-    layout: str = "wide"
+    long: LongLayout | None = None
 
     def __post_init__(self) -> None:
         _check_roles(self)
@@ -97,8 +101,14 @@ class Profile:
         )
 
     @property
+    def tick_rule(self) -> TickRule:
+        """How messages become records; only of a profile with the long layout."""
+        assert self.long is not None
+        return TickRule(len(self.numeric) + len(self.categorical), self.long.tick_s, self.long.wait_s)
+
+    @property
     def fields(self) -> tuple[str, ...]:
-        """Every JSON field the profile names, each once, in the order time, entity, features, label, context."""
+        """Every JSON field or tag named, each once, in the order time, entity, features, label, context."""
         label = (self.label.field, self.label.attack_type) if self.label else ()
         features = (*(f.field for f in self.numeric), *(f.field for f in self.categorical))
         names = (self.time.field, self.entity, *features, *label, *self.context)
@@ -145,7 +155,7 @@ def parse_profile(text: str, where: str = "profile") -> Profile:
         name=table.text("name"),
         title=table.text("title"),
         citation=table.text("citation", ""),
-        layout=read_choice(table, "layout", ("wide",), "wide"),
+        long=_long(table),
         time=read_time(table.table("time")),
         entity=read_entity(table.table("entity")),
         numeric=tuple(read_numeric(t, default) for t in table.tables("numeric")),
@@ -160,6 +170,15 @@ def parse_profile(text: str, where: str = "profile") -> Profile:
     return profile
 
 
+def _long(table: Table) -> LongLayout | None:
+    layout = read_choice(table, "layout", ("wide", "long"), "wide")
+    if layout == "long":
+        return read_long(table.table("long"))
+    if table.has("long"):
+        raise table.error("layout", layout, "'long', because there is a table [long]")
+    return None
+
+
 def _share(table: Table) -> float:
     value = table.number("max_missing_share", 0.5)
     if not 0 <= value <= 1:
@@ -168,18 +187,26 @@ def _share(table: Table) -> float:
 
 
 def _check_roles(profile: Profile) -> None:
-    """A field is a feature once; a number is nothing else; the label is never a feature."""
+    """A field is a feature once; a number is nothing else; the label is never a feature.
+
+    In the long layout features are tags: what must be told apart there are the fields of a message.
+    """
     numeric = [f.field for f in profile.numeric]
     features = numeric + [f.field for f in profile.categorical]
     others: dict[str | None, str] = {profile.time.field: "time"}
     if profile.label:
         others |= {profile.label.attack_type: "attack type", profile.label.field: "label"}
-    for field in features:
-        if features.count(field) > 1:
+    for field, n in Counter(features).items():
+        if n > 1:
             raise ConfigurationError(f"profile {profile.name!r}: field {field!r} feeds two features; keep one")
+    if profile.long is not None:
+        others |= {profile.long.tag: "tag"}
+        features = numeric = [profile.long.value]
+    for field in features:
         if field in others:
             raise ConfigurationError(
-                f"profile {profile.name!r}: field {field!r} is the {others[field]} and a feature"
+                f"profile {profile.name!r}: field {field!r} is the {others[field]} and "
+                f"{'the value' if profile.long else 'a feature'}"
             )
     if profile.entity is not None and profile.entity in (*numeric, *(k for k in others if k)):
         raise ConfigurationError(

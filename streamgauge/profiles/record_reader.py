@@ -22,12 +22,23 @@ Row = tuple[bytes, tuple[Any, ...]]
 fields, in the order of `RecordReader.others`, None where missing."""
 
 
-def other_fields(profile: Profile, learn_labels: bool) -> tuple[str, ...]:
-    """JSON fields that a decoder reads from every record beside the numeric ones, each once."""
-    label = (profile.label.field,) if profile.label and learn_labels else ()
-    categorical = (f.field for f in profile.categorical)
-    others = (profile.time.field, profile.entity, *categorical, *label)
-    return tuple(dict.fromkeys(name for name in others if name is not None))
+def numeric_fields(profile: Profile) -> tuple[str, ...]:
+    """JSON fields that hold one number of each record: none where a message is one tag."""
+    return () if profile.long else tuple(f.field for f in profile.numeric)
+
+
+def other_fields(profile: Profile, learn_labels: bool) -> dict[str, Any]:
+    """JSON fields that a decoder reads from every record beside the numeric ones, and what they may hold."""
+    types: dict[str | None, Any] = {profile.time.field: str | int | float | None, profile.entity: str | int | None}
+    if profile.long:
+        types |= {profile.long.tag: str | int | None, profile.long.value: Any}  # a tag not named may hold anything
+    else:
+        types |= {f.field: str | int | bool | None for f in profile.categorical}
+    if profile.label and learn_labels:
+        types[profile.label.field] = str | int | float | bool | None
+    if profile.entity is not None:  # it may be a category as well
+        types[profile.entity] = str | int | None
+    return {name: kind for name, kind in types.items() if name is not None}
 
 
 class RecordReader:
@@ -42,29 +53,13 @@ class RecordReader:
     """
 
     def __init__(self, profile: Profile, learn_labels: bool, max_record_bytes: int) -> None:
-        self.others = other_fields(profile, learn_labels)
-        self._fields = (*(f.field for f in profile.numeric), *self.others)
-        self._width = len(profile.numeric)
+        numeric, others = numeric_fields(profile), other_fields(profile, learn_labels)
+        self.others = tuple(others)
+        self._width = len(numeric)
         self._pack = struct.Struct(f"{self._width}d").pack
         self._max_bytes = max_record_bytes
-        self._struct = self._make_struct(profile, learn_labels)
+        self._struct = _make_struct(dict.fromkeys(numeric, float | None) | others)
         self._decode = msgspec.json.Decoder(self._struct).decode
-
-    def _make_struct(self, profile: Profile, learn_labels: bool) -> type[msgspec.Struct]:
-        types: dict[str, Any] = {f.field: float | None for f in profile.numeric}
-        types |= {f.field: str | int | bool | None for f in profile.categorical}
-        if profile.label and learn_labels:
-            types[profile.label.field] = str | int | float | bool | None
-        if profile.time.field is not None:
-            types[profile.time.field] = str | int | float | None
-        if profile.entity is not None:
-            types[profile.entity] = str | int | None
-        return msgspec.defstruct(
-            "Record",
-            [(f"f{i}", types[name], None) for i, name in enumerate(self._fields)],
-            rename={f"f{i}": name for i, name in enumerate(self._fields)},
-            gc=False,
-        )
 
     def read_batch(self, values: Sequence[Any]) -> list[Row] | None:
         """All rows, or None if any value (bytes or None) is not plainly good: then read them one by one.
@@ -118,6 +113,15 @@ class RecordReader:
             return self._split(msgspec.convert(parsed, self._struct))
         except (msgspec.MsgspecError, OverflowError) as error:
             raise InvalidRecordError("wrong-type", str(error)) from error
+
+
+def _make_struct(types: dict[str, Any]) -> type[msgspec.Struct]:
+    return msgspec.defstruct(
+        "Record",
+        [(f"f{i}", kind, None) for i, kind in enumerate(types.values())],
+        rename={f"f{i}": name for i, name in enumerate(types)},
+        gc=False,
+    )
 
 
 def _text(value: bytes) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from streamgauge.errors import StateError
 from streamgauge.stream.grouping import AlertGrouper, GroupingPolicy
 from streamgauge.stream.imputation import LastValues
+from streamgauge.stream.pivot import Pivot
 from streamgauge.stream.sequences import SequenceStates
 
 FORMAT = 3
@@ -29,6 +30,7 @@ class PartitionContext:
         grouper: open alerts and watermark.
         last_values: last values per entity, for imputation.
         sequences: state carried per entity, of detectors that have such.
+        pivot: open ticks, of sources that send one tag a message.
         first_time: event time of the first record; the warm-up counts from here. None before it.
     """
 
@@ -37,6 +39,7 @@ class PartitionContext:
     grouper: AlertGrouper
     last_values: LastValues
     sequences: SequenceStates
+    pivot: Pivot
     first_time: float | None = None
 
     @classmethod
@@ -44,18 +47,20 @@ class PartitionContext:
         cls, topic_incarnation: str, next_offset: int, policy: GroupingPolicy, max_entities: int = 10_000
     ) -> PartitionContext:
         """The context of a partition nobody has read yet."""
-        states = LastValues(max_entities), SequenceStates(max_entities)
+        states = LastValues(max_entities), SequenceStates(max_entities), Pivot(max_entities)
         return cls(topic_incarnation, next_offset, AlertGrouper(policy), *states)
 
     def forget_values(self) -> None:
         """Forget what is remembered of columns: it means nothing to another schema. Offsets and alerts stay."""
         self.last_values = LastValues(self.sequences.max_entities)
         self.sequences = SequenceStates(self.sequences.max_entities)
+        self.pivot = Pivot(self.pivot.max_entities)
 
     @property
     def low_watermark(self) -> int:
-        """The smallest offset that a buffer still needs; commit no further. No buffer yet: the next offset."""
-        return self.next_offset
+        """The smallest offset that an open tick still needs, else the next offset; commit no further."""
+        first = self.pivot.first_offset
+        return self.next_offset if first is None else min(first, self.next_offset)
 
     def warm(self, times: NDArray[np.float64], warm_up_s: float) -> NDArray[np.bool_]:
         """Whether each of the next records comes after the warm-up.
@@ -88,6 +93,7 @@ class PartitionContext:
             "grouper": self.grouper.to_state(),
             "last_values": self.last_values.to_state(),
             "sequences": self.sequences.to_state(),
+            "pivot": self.pivot.to_state(),
             "first_time": self.first_time,
         }
 
@@ -113,6 +119,8 @@ class PartitionContext:
                 AlertGrouper.from_state(state["grouper"], policy),
                 LastValues.from_state(state["last_values"], max_entities),
                 SequenceStates.from_state(state["sequences"], max_entities),
+                # Contexts written before there was a pivot have none.
+                Pivot.from_state(state["pivot"], max_entities) if "pivot" in state else Pivot(max_entities),
                 None if first_time is None else float(first_time),
             )
         except (KeyError, TypeError, ValueError, zlib.error) as error:

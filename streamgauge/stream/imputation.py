@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamgauge.errors import StateError
+from streamgauge.stream.packing import pack, unpack
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -219,9 +218,9 @@ class LastValues:
         return {
             "entities": list(self._slots),
             "columns": self._values.shape[1],
-            "values": _pack(self._values[slots]),
-            "times": _pack(self._times[slots]),
-            "seen": _pack(self._seen[slots]),
+            "values": pack(self._values[slots]),
+            "times": pack(self._times[slots]),
+            "seen": pack(self._seen[slots]),
             "watermark": None if self._watermark == -np.inf else self._watermark,
             "next_purge": None if self._next_purge == -np.inf else self._next_purge,
             "overflowed": self.overflowed,
@@ -233,18 +232,10 @@ class LastValues:
         last = cls(max(max_entities, len(state["entities"])))
         last._slots = {entity: slot for slot, entity in enumerate(state["entities"])}
         shape = (len(last._slots), int(state["columns"]))
-        last._values = _unpack(state["values"]).reshape(shape)
-        last._times = _unpack(state["times"]).reshape(shape)
-        last._seen = _unpack(state["seen"])
+        last._values = unpack(state["values"]).reshape(shape)
+        last._times = unpack(state["times"]).reshape(shape)
+        last._seen = unpack(state["seen"])
         last._watermark = -np.inf if state["watermark"] is None else float(state["watermark"])
         last._next_purge = -np.inf if state["next_purge"] is None else float(state["next_purge"])
         last.overflowed = int(state["overflowed"])
         return last
-
-
-def _pack(array: Floats) -> str:
-    return base64.b64encode(zlib.compress(np.ascontiguousarray(array).tobytes(), 1)).decode()
-
-
-def _unpack(text: str) -> Floats:
-    return np.frombuffer(zlib.decompress(base64.b64decode(text)), np.float64).copy()

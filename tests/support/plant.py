@@ -65,6 +65,11 @@ field = "mode"
 categories = ["auto", "manual"]
 missing = "mask"
 """
+LONG_PROFILE = PROFILE.replace('context = ["asset"]', 'context = ["asset"]\nlayout = "long"').replace(
+    "[time]", '[long]\ntag = "tag"\nvalue = "value"\ntick_s = 1\n[time]'
+)
+"""The same plant, sending one tag a message."""
+TAGS = ("flow", "level", "pressure", "power", "mode")
 
 
 def plant_profile() -> Profile:
@@ -112,6 +117,12 @@ def messages(topic: str, records: list[dict[str, Any]], partitions: int) -> Iter
         number = int(record["machine"].rpartition("-")[2]) % partitions
         value = json.dumps(record).encode()
         yield Outgoing(topic, record["machine"].encode(), value, (), number, int(record["time"] * 1000))
+
+
+def tag_records(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """A record as one message a tag; a missing tag is not sent."""
+    common = {name: record[name] for name in ("time", "machine", "asset", "label")}
+    return [{**common, "tag": tag, "value": record[tag]} for tag in TAGS if tag in record]
 
 
 def encoded(records: list[dict[str, Any]], schema: FeatureSchema) -> NDArray[np.float32]:

@@ -96,7 +96,7 @@ def test_a_file_is_loaded_by_its_path(tmp_path: Path) -> None:
         ('name = "pump"', 'name = "pump', "not valid TOML"),
         ('name = "pump"', 'name = "pump"\nmax_missing_share = 2', "max_missing_share = 2.0; allowed: a share"),
         ('name = "pump"', 'name = "pump"\nsampling_period_s = 0', "allowed: a number above 0"),
-        ('name = "pump"', 'name = "pump"\nlayout = "long"', "layout = 'long'; allowed: 'wide'"),
+        ('name = "pump"', 'name = "pump"\nlayout = "long"', "'long' is missing; add it"),
     ],
 )
 def test_a_mistake_is_named_with_what_is_allowed(old: str, new: str, said: str) -> None:
