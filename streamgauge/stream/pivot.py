@@ -43,7 +43,7 @@ class Pivot:
     Args:
         max_entities: with ticks of their own at a time.
 
-    Cost: about a microsecond a message; the state is some 16 bytes a tag and open tick.
+    Cost: 1.3 us a message of 51 tags (decoding it: 2.5); the state is some 16 bytes a tag and open tick.
     """
 
     def __init__(self, max_entities: int = 10_000) -> None:

@@ -19,7 +19,14 @@ from streamgauge.stream.imputation import LastValues
 from tests.support.plant import LONG_PROFILE, plant_profile, plant_records, tag_records
 
 LONG = parse_profile(LONG_PROFILE)
-GOOD: dict[str, Any] = {"time": 1_750_000_000, "machine": "m", "asset": "hall", "label": "ok", "tag": "flow", "value": 1.5}
+GOOD: dict[str, Any] = {
+    "time": 1_750_000_000,
+    "machine": "m",
+    "asset": "hall",
+    "label": "ok",
+    "tag": "flow",
+    "value": 1.5,
+}
 
 
 @dataclass(frozen=True)
