@@ -52,6 +52,42 @@ def replay() -> None:
 
 
 @app.command()
+def plant(
+    site: Annotated[
+        list[str] | None, typer.Option(help="Name of a plant, also its entity; several: --site a --site b.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same stream.")] = None,
+    speed: Annotated[str | None, typer.Option(help="Event time against life, such as 100x.")] = None,
+    as_fast_as_possible: Annotated[bool, typer.Option("--max", help="As fast as it goes.")] = False,
+    for_s: Annotated[
+        str | None, typer.Option("--for", help="End after so much event time: 90, 15min, 2h, 7d.")
+    ] = None,
+    layout: Annotated[str | None, typer.Option(help="wide, or long: one tag a message.")] = None,
+    attacks: Annotated[str | None, typer.Option(help="none, schedule or a TOML file of attacks.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write a CSV file.")] = None,
+    topic: Annotated[str | None, typer.Option(help="Kafka topic; {site} is the plant's name.")] = None,
+    bootstrap: Annotated[str | None, typer.Option(help="Kafka to send to, host:port.")] = None,
+    state: Annotated[Path | None, typer.Option(help="Folder to keep states in, to go on after a restart.")] = None,
+) -> None:
+    """Simulate water treatment plants with SWaT's tags, live, with attacks on command (STREAMGAUGE_PLANT_*)."""
+    from services.plant.main import main
+
+    given = {
+        "sites": site,
+        "seed": seed,
+        "speed": "0" if as_fast_as_possible else speed,
+        "for_s": for_s,
+        "layout": layout,
+        "attacks": attacks,
+        "out": out,
+        "topic": topic,
+        "records": bootstrap and {"bootstrap_servers": bootstrap},
+        "state_dir": state,
+    }
+    sys.exit(main({name: value for name, value in given.items() if value is not None}))
+
+
+@app.command()
 def demo(
     for_s: Annotated[
         float | None, typer.Option("--for", min=5, help="End after so many seconds, with a verdict.")

@@ -25,6 +25,8 @@ from services.api.metrics import ApiMetrics
 from services.api.settings import ApiSettings
 from services.edge_node.metrics import EdgeMetrics
 from services.edge_node.settings import EdgeSettings
+from services.plant.metrics import PlantMetrics
+from services.plant.settings import PlantSettings
 from services.replay.metrics import ReplayMetrics
 from services.replay.settings import ReplaySettings
 from services.runtime.settings import ClusterSettings, ServiceSettings
@@ -36,6 +38,7 @@ SERVICES: dict[str, type[ServiceSettings]] = {
     "Aggregator": AggregatorSettings,
     "API": ApiSettings,
     "Replay": ReplaySettings,
+    "Plant": PlantSettings,
 }
 _MADE = "<!-- Made by `python -m services.reference`; do not edit. -->"
 _TYPES = {int: "whole number", float: "number", bool: "true or false", str: "text", SecretStr: "secret"}
@@ -83,6 +86,7 @@ def metrics() -> str:
         "Aggregator": (owner := AggregatorMetrics(), owner.registry),
         "API": (api, api.registry),
         "Replay": (replay := ReplayMetrics(), replay.registry),
+        "Plant": (plant := PlantMetrics(), plant.registry),
     }
     parts: list[str] = []
     for title, (service, registry) in owners.items():

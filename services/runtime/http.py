@@ -1,9 +1,9 @@
-"""A tiny HTTP server beside a service's loop: /metrics, /healthz and /readyz."""
+"""A tiny HTTP server beside a service's loop: /metrics, /healthz, /readyz, and orders where one takes some."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -14,6 +14,9 @@ from services.runtime.hosts import is_loopback, names_this_machine
 
 Check = Callable[[], bool]
 Reply = tuple[int, str, bytes]
+Order = Callable[[bytes], Reply]
+_MAX_ORDER_BYTES = 1 << 20
+_JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
 
 
@@ -38,7 +41,12 @@ class StatusServer:
 
 
 def serve_status(
-    host: str, port: int, ready: Check, healthy: Check = lambda: True, registry: CollectorRegistry = REGISTRY
+    host: str,
+    port: int,
+    ready: Check,
+    healthy: Check = lambda: True,
+    registry: CollectorRegistry = REGISTRY,
+    orders: Mapping[str, Order] | None = None,
 ) -> StatusServer:
     """Start the server in a thread of its own.
 
@@ -52,10 +60,14 @@ def serve_status(
         ready: /readyz answers 200 while it is true, else 503.
         healthy: the same for /healthz.
         registry: what /metrics shows.
+        orders: path -> what a POST of JSON to it does, called in a thread of the server. Only on a loopback
+            address; another content type is refused, so that no web page can send one through a browser.
 
     Raises:
-        SettingsError: the address cannot be used.
+        SettingsError: the address cannot be used, or orders are taken on one that is not loopback.
     """
+    if orders and not is_loopback(host):
+        raise SettingsError(f"metrics_host={host}: orders are taken on this machine only; use 127.0.0.1")
 
     def status(check: Check) -> Reply:
         return (200, _TEXT, b"ok\n") if check() else (503, _TEXT, b"not yet\n")
@@ -66,7 +78,7 @@ def serve_status(
         "/readyz": lambda: status(ready),
     }
     try:
-        server = _Server((host, port), _handler(routes, own_names_only=is_loopback(host)))
+        server = _Server((host, port), _handler(routes, orders or {}, own_names_only=is_loopback(host)))
     except OSError as error:
         raise SettingsError(f"metrics_host={host} metrics_port={port}: {error.strerror}; choose others") from None
     return StatusServer(server)
@@ -77,16 +89,41 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_address = True
 
 
-def _handler(routes: dict[str, Callable[[], Reply]], *, own_names_only: bool) -> type[BaseHTTPRequestHandler]:
+def _handler(
+    routes: Mapping[str, Callable[[], Reply]], orders: Mapping[str, Order], *, own_names_only: bool
+) -> type[BaseHTTPRequestHandler]:
+    known = " ".join([*routes, *(f"POST {path}" for path in orders)]).encode() + b"\n"
+
     class Handler(BaseHTTPRequestHandler):
         timeout = 10
 
         def do_GET(self) -> None:
-            route = routes.get(self.path.partition("?")[0])
+            route = routes.get(self._route())
+            self._answer(self._foreign() or (route() if route else (404, _TEXT, known)))
+
+        def do_POST(self) -> None:
+            self._answer(self._foreign() or self._ordered())
+
+        def _route(self) -> str:
+            return self.path.partition("?")[0]
+
+        def _foreign(self) -> Reply | None:
             if own_names_only and not names_this_machine(self.headers.get("Host")):
-                status, content_type, body = 400, _TEXT, b"address this server as 127.0.0.1 or localhost\n"
-            else:
-                status, content_type, body = route() if route else (404, _TEXT, b"/metrics /healthz /readyz\n")
+                return 400, _TEXT, b"address this server as 127.0.0.1 or localhost\n"
+            return None
+
+        def _ordered(self) -> Reply:
+            order, length = orders.get(self._route()), self.headers.get("Content-Length", "")
+            if order is None:
+                return 404, _TEXT, known
+            if self.headers.get_content_type() != _JSON:
+                return 415, _TEXT, b"send JSON, with the header Content-Type: application/json\n"
+            if not length.isdigit() or int(length) > _MAX_ORDER_BYTES:
+                return 413, _TEXT, b"say a Content-Length of at most 1 MiB\n"
+            return order(self.rfile.read(int(length)))
+
+        def _answer(self, reply: Reply) -> None:
+            status, content_type, body = reply
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))

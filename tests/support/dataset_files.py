@@ -163,6 +163,16 @@ SWAT_ATTACK = swat_text(
     comma=True,
 )
 
+PLANT_LINE = ",".join(["2025-06-15T15:06:40Z", "north", *_numbers(51, 0.25)])
+PLANT = "\n".join(
+    [
+        ",".join(["t", "plant", *SWAT_TAGS, "label", "attack_class", "attack_points"]),
+        f"{PLANT_LINE},normal,,",
+        f"{PLANT_LINE},attack,replay,LIT101 FIT201",
+        "",
+    ]
+).encode()
+
 FILES: dict[str, dict[str, bytes]] = {
     "nsl-kdd": {
         "KDDTrain+.txt.gz": gzip.compress(NSL_TRAIN),
@@ -204,6 +214,7 @@ FILES: dict[str, dict[str, bytes]] = {
         "BATADAL_dataset04.csv": BATADAL04,
         "BATADAL_testdataset.csv.gz": gzip.compress(BATADAL_TEST),
     },
+    "plant": {"day.csv": PLANT},
     "swat": {"SWaT_Dataset_Normal_v1.csv": SWAT_NORMAL, "SWaT_Dataset_Attack_v0.csv": SWAT_ATTACK},
     **{
         f"ton-iot-{device.lower().replace('_', '-')}": {

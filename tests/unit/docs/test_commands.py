@@ -127,7 +127,8 @@ def api(tmp_path: Path) -> Iterator[TestClient]:
 
 
 def test_each_question_to_the_api_is_answered(api: TestClient) -> None:
-    urls = [words[-1] for _, line in commands() for words in parts_of(line) if words[0] == "curl"]
+    curls = [words for _, line in commands() for words in parts_of(line) if words[0] == "curl"]
+    urls = [words[-1] for words in curls if "--json" not in words]  # what sends something is an order to a plant
     assert len(urls) >= 2
     for url in urls:
         parts = urlsplit(url)

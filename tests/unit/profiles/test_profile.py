@@ -114,5 +114,5 @@ def test_the_label_is_never_a_feature() -> None:
 
 @pytest.mark.parametrize("name", ["nsl_kd", "no/such/file.toml"])
 def test_an_unknown_profile_names_the_known_ones(name: str) -> None:
-    with pytest.raises(UnknownNameError, match="nsl-kdd, skab"):
+    with pytest.raises(UnknownNameError, match="nsl-kdd, plant, skab"):
         load_profile(name)

@@ -1,0 +1,1 @@
+"""`streamgauge plant`: simulated plants as a live stream, to a Kafka topic or a file; attacks on command."""
