@@ -9,6 +9,7 @@ from typing import Protocol
 from services.runtime.kafka import open_admin, open_consumer, open_producer
 from services.runtime.log import Consumer, Producer
 from services.runtime.memory import MemoryBroker
+from services.runtime.rdkafka_consumer import RdkafkaLogConsumer
 from services.runtime.settings import ClusterSettings
 from services.runtime.topics import DEFAULT_MESSAGE_BYTES, TopicSpec
 
@@ -58,6 +59,7 @@ class MemoryBackend:
 
 class KafkaBackend:
     kind = "kafka"
+    broker = "kafka"
 
     def __init__(self, cluster: ClusterSettings) -> None:
         self.cluster = cluster
@@ -98,4 +100,18 @@ class KafkaBackend:
 
 
 class EmbeddedBackend(KafkaBackend):
-    kind = "embedded"
+    kind = broker = "embedded"
+
+
+class RdkafkaBackend(KafkaBackend):
+    """Apache Kafka, read with librdkafka."""
+
+    kind = "librdkafka"
+
+    def consumer(self, group_id: str | None = None) -> Consumer:
+        consumer = RdkafkaLogConsumer(self.cluster, "contract", group_id or f"group-{uuid.uuid4().hex}")
+        self._open.append(consumer)
+        return consumer
+
+
+KAFKA_BACKENDS = {kind.kind: kind for kind in (KafkaBackend, EmbeddedBackend, RdkafkaBackend)}

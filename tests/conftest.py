@@ -20,7 +20,7 @@ from hypothesis import settings
 from services.runtime.brokers import LocalBroker, kafka
 from services.runtime.errors import BrokerError
 from tests import brokers
-from tests.backends import EmbeddedBackend, KafkaBackend, LogBackend, MemoryBackend
+from tests.backends import KAFKA_BACKENDS, LogBackend, MemoryBackend
 
 # No deadline for an example: time is measured in benchmarks, a busy machine is no bug.
 # Few examples, since every run draws others. With `--hypothesis-profile=thorough` a test that sets no number
@@ -90,15 +90,15 @@ def topic_prefix() -> str:
 # -- the log on each of them -----------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["memory", "embedded", "kafka"])
+@pytest.fixture(params=["memory", "embedded", "kafka", "librdkafka"])
 def log_backend(request: pytest.FixtureRequest) -> Iterator[LogBackend]:
-    """The seam `services.runtime.log` in process, on the embedded broker and on Kafka."""
+    """The seam `services.runtime.log` in process, on the embedded broker, and on Kafka with both clients."""
     backend: LogBackend
     if request.param == "memory":
         backend = MemoryBackend()
     else:
-        broker: LocalBroker = request.getfixturevalue(f"{request.param}_broker")
-        kind = EmbeddedBackend if request.param == "embedded" else KafkaBackend
+        kind = KAFKA_BACKENDS[request.param]
+        broker: LocalBroker = request.getfixturevalue(f"{kind.broker}_broker")
         backend = kind(brokers.cluster_of(broker))
     yield backend
     backend.close()

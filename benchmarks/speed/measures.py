@@ -63,6 +63,9 @@ def throughput(site: Site, sizes: Sizes, say: Say) -> list[Row]:
         rows.append({"what": "edge node", "abnormal": share, **_node_speed(site, topic, sizes.throughput)})
         say(_speed_line(rows[-1]))
         if share == ABNORMAL[0]:
+            slower = _node_speed(site, topic, sizes.throughput, CLIENT="kafka-python")
+            rows.append({"what": "edge node, kafka-python", "abnormal": share, **slower})
+            say(_speed_line(rows[-1]))
             where = ("--bootstrap", site.bootstrap, "--topic", topic, "--partitions", str(PARTITIONS))
             for kind, n in (("naive", sizes.naive), ("river", sizes.river)):
                 speed = run_json("baselines", kind, *where, "--n", str(n))
@@ -83,9 +86,10 @@ def _speed_line(row: Row) -> str:
     return f"{row['what']}, {row['abnormal']:.1%} abnormal: {speed}"
 
 
-def _node_speed(site: Site, topic: str, n: int) -> Row:
-    out = site.directory / f"{topic}.npz"
-    node = site.node(topic, out, site.prepared_state(f"state-{topic}"))
+def _node_speed(site: Site, topic: str, n: int, **changes: str) -> Row:
+    name = "-".join((topic, *changes.values()))
+    out = site.directory / f"{name}.npz"
+    node = site.node(topic, out, site.prepared_state(f"state-{name}"), **changes)
     node.wait(SCORED, n, 60 + n / 2000)
     alerts = node.metric("streamgauge_edge_alerts_total")
     stop(node)

@@ -11,7 +11,12 @@ from benchmarks.speed.report_table import table
 
 Result = dict[str, Any]
 COLOURS = {"kafka": "#0b6e99", "embedded": "#d97706"}
-NAMES = {"edge node": "edge node, everything on", "naive": "naive loop", "river": "River HalfSpaceTrees"}
+NAMES = {
+    "edge node": "edge node, everything on",
+    "edge node, kafka-python": "edge node, reading with kafka-python",
+    "naive": "naive loop",
+    "river": "River HalfSpaceTrees",
+}
 
 
 def write_report(result: Result, directory: Path) -> None:

@@ -15,19 +15,23 @@ from services.runtime.kafka import open_consumer, open_producer
 from services.runtime.lifecycle import run_service, stop_event
 from services.runtime.log import Consumer, Producer
 from services.runtime.logging import get_logger, setup_logging
+from services.runtime.rdkafka import Client
 from services.runtime.settings import ClusterSettings, load_settings
 from services.runtime.topics import Topics, ensure_topics
 
 
 class KafkaClients:
-    """Opens clients of Kafka clusters; their waiting for a broker ends with `stop`."""
+    """Opens clients of Kafka clusters; their waiting for a broker ends with `stop`.
 
-    def __init__(self, stop: threading.Event) -> None:
-        self._stop = stop
+    `client` names the library that reads records.
+    """
+
+    def __init__(self, stop: threading.Event, client: Client) -> None:
+        self._stop, self._client = stop, client
 
     def consumer(self, cluster: ClusterSettings, client_id: str, group_id: str | None = None) -> Consumer:
         """A consumer."""
-        return open_consumer(cluster, client_id=client_id, group_id=group_id, stop=self._stop)
+        return open_consumer(cluster, client_id=client_id, group_id=group_id, stop=self._stop, client=self._client)
 
     def producer(self, cluster: ClusterSettings, client_id: str, stop: threading.Event) -> Producer:
         """A producer."""
@@ -43,7 +47,7 @@ def serve(hooks: Hooks | None = None) -> None:
     stop = stop_event()
     specs = Topics(settings.topic_prefix).records_specs()
     ensure_topics(settings.records, specs, settings.replication_factor, stop)
-    edge = EdgeNode(settings, KafkaClients(stop), stop, EdgeMetrics(), hooks, trainer)
+    edge = EdgeNode(settings, KafkaClients(stop, settings.client), stop, EdgeMetrics(), hooks, trainer)
     status = serve_status(
         settings.metrics_host, settings.metrics_port, ready=lambda: bool(edge.loop.sources.contexts)
     )

@@ -17,6 +17,7 @@ from pydantic import (
 )
 from pydantic_settings import SettingsConfigDict
 
+from services.runtime.rdkafka import Client
 from services.runtime.settings import ClusterSettings, ServiceSettings
 from streamgauge.detectors import DETECTORS
 from streamgauge.errors import ConfigurationError
@@ -110,6 +111,10 @@ class EdgeSettings(ServiceSettings):
         default="streamgauge-edge",
         min_length=1,
         description="Consumer group; in assigned mode the node's name is added.",
+    )
+    client: Client = Field(
+        default="auto",
+        description="Library that reads records; auto: librdkafka where its extra is installed, on Apache Kafka.",
     )
     start: Literal["earliest", "latest"] | datetime = Field(
         default="earliest", description="Where to start without a commit: earliest, latest or an ISO 8601 time."

@@ -1,4 +1,5 @@
-"""The log on Apache Kafka, with kafka-python: the one place that makes Kafka clients.
+"""The log on Apache Kafka: the one place that makes Kafka clients. All but the consumer of records are
+kafka-python's; that one is librdkafka's where the extra is installed (`services.runtime.rdkafka_consumer`).
 
 Settings and their reasons (measured, see the design): crc32c makes consuming 6-11 times faster (a hard
 dependency of ours); lz4 costs less than no compression; a `reconnect_backoff_max_ms` of 1 s instead of 30 s
@@ -17,15 +18,17 @@ from typing import TYPE_CHECKING, Any
 from kafka.errors import KafkaConnectionError, KafkaError
 from kafka.net.compat import KafkaNetClient
 
+from services.runtime import rdkafka
 from services.runtime.errors import BrokerError, StoppedError
+from services.runtime.rdkafka import Client
 from services.runtime.settings import ClusterSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from services.runtime.kafka_admin import Admin
-    from services.runtime.kafka_consumer import KafkaLogConsumer
     from services.runtime.kafka_producer import KafkaLogProducer
+    from services.runtime.log import Consumer
 
 MIB = 1 << 20
 _METADATA_MAX_AGE_MS = 30_000
@@ -186,25 +189,41 @@ def _said(error: KafkaError) -> str:
 
 
 def open_consumer(
-    cluster: ClusterSettings, *, client_id: str, group_id: str | None = None, stop: threading.Event | None = None
-) -> KafkaLogConsumer:
+    cluster: ClusterSettings,
+    *,
+    client_id: str,
+    group_id: str | None = None,
+    stop: threading.Event | None = None,
+    client: Client = "kafka-python",
+) -> Consumer:
     """A consumer; see `services.runtime.log.Consumer`.
 
     Args:
         cluster: where.
         client_id: name in the broker's logs and quotas.
-        group_id: for `subscribe`.
+        group_id: for `subscribe` and `commit`.
         stop: ends the waiting for a broker.
+        client: which library reads; without a `group_id` always kafka-python.
 
     Raises:
         BrokerError: no broker answered within `request_timeout_s`.
+        SettingsError: librdkafka is demanded and not installed.
         StoppedError: `stop` was set before one did.
     """
-    from services.runtime.kafka_consumer import KafkaLogConsumer
+    if group_id is not None and rdkafka.chosen(client):
+        with open_admin(cluster, client_id=client_id, stop=stop) as admin:
+            # The embedded broker names no brokers. It answers a fetch at once, also with nothing: librdkafka
+            # would ask again without a pause, for a fifth of a core.
+            suits = client == "librdkafka" or bool(admin.brokers())
+        if suits:
+            from services.runtime.rdkafka_consumer import RdkafkaLogConsumer
 
-    if stop is not None:
+            return RdkafkaLogConsumer(cluster, client_id, group_id)
+    elif stop is not None:
         # The wait, where it can be stopped; a broker that has just answered lets the consumer in at once.
         open_admin(cluster, client_id=client_id, stop=stop).close()
+    from services.runtime.kafka_consumer import KafkaLogConsumer
+
     return KafkaLogConsumer(cluster, client_id, group_id)
 
 

@@ -1,7 +1,7 @@
 """The seam to the log: what a service needs of a Kafka client, and nothing more.
 
-`services.runtime.kafka` implements it with kafka-python, `services.runtime.memory` in process for tests; one
-contract suite (`tests/contract/test_log.py`) runs over all of them.
+`services.runtime.kafka` implements it with kafka-python and, for the consumer of records, librdkafka;
+`services.runtime.memory` in process for tests. One contract suite (`tests/contract/test_log.py`) runs over all.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Consumer(Protocol):
     ) -> None:
         """Share the topics with the other members of the group (group mode).
 
-        `on_assigned` returns the offsets to start at; it and `on_revoked` run inside `poll`.
+        `on_assigned` returns the offsets to start at; it and `on_revoked` run inside `poll`, or inside `commit`.
         """
 
     def poll(self, timeout_s: float) -> Polled:
@@ -144,7 +144,7 @@ class Consumer(Protocol):
 
     @property
     def generation(self) -> int:
-        """Generation of the group, -1 in assigned mode."""
+        """Rises with every assignment, -1 in assigned mode: the group's generation where the client knows it."""
 
     def close(self) -> None:
         """Leave the group without committing, free the sockets."""
