@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.quality.figures import decisions, ranking
 from benchmarks.quality.paper4.data import NETWORKS, TEST, TRAIN, drawn
-from benchmarks.quality.paper4.rows import EPOCHS, LEARNING
+from benchmarks.quality.paper4.fits import EPOCHS, LEARNING, point
 from benchmarks.quality.table import Column, Comparison, Context, Outcome, Protocol, Row, Section
 from streamgauge.evaluation.baselines.federated import train_rounds
 from streamgauge.evaluation.baselines.networks import NetworkConfig, initialise, output
@@ -56,7 +56,7 @@ def _run(federated: bool) -> Callable[[Context], Outcome]:
         heads = [initialise(reader(torch.nn.LSTM, SIZE, 64), context.seed) for _ in NETWORKS]
         networks = [
             torch.nn.Sequential(
-                initialise(torch.nn.Linear(part.train[0].shape[1], STEPS * SIZE), context.seed),
+                initialise(torch.nn.Linear(part.train.x.shape[1], STEPS * SIZE), context.seed),
                 torch.nn.ELU(),
                 head,
             )
@@ -64,14 +64,20 @@ def _run(federated: bool) -> Callable[[Context], Outcome]:
         ]
         config = replace(NetworkConfig(**LEARNING), epochs=1)
         shared = heads if federated else []
-        train_rounds(networks, shared, [part.train for part in data.values()], config, EPOCHS, context.seed)
+        parts = [(part.train.x, part.train.y) for part in data.values()]
+        curve: list[dict[str, float]] = []
+
+        def watch(number: int) -> None:
+            curve.append({"round": float(number), **point(networks, list(data.values()))})
+
+        train_rounds(networks, shared, parts, config, EPOCHS, context.seed, watch=watch)
         figures: dict[str, float] = {}
         found = []
         for (key, part), network in zip(data.items(), networks, strict=True):
-            scores, truth = output(network, part.test[0]), part.test[1] == 1
+            scores, truth = output(network, part.test.x), part.test.y == 1
             found.append({**decisions(scores > 0, truth), **ranking(scores, truth)})
             figures[f"accuracy_{key}"] = found[-1]["accuracy"]
         means = {name: float(np.mean([f[name] for f in found])) for name in ("accuracy", "auc")}
-        return Outcome({**figures, **means})
+        return Outcome({**figures, **means}, {"curve": curve})
 
     return run

@@ -127,7 +127,7 @@ def _skab(context: Context, features: Features, name: str) -> Outcome:
     tests = [run.part(FIRST) for run in runs]
     held = np.concatenate(after(normal, FIRST, features, name, context.seed))
     scores = np.concatenate(after(runs, FIRST, features, name, context.seed))
-    return _outcome(held, scores, tests, SKAB_RATE, SKAB_STEP)
+    return outcome(held, scores, tests, SKAB_RATE, SKAB_STEP)
 
 
 def _skab_time(context: Context, features: Features, name: str) -> Outcome:
@@ -140,19 +140,20 @@ def _skab_time(context: Context, features: Features, name: str) -> Outcome:
         if left < len(run.x):
             tests.append(run.part(max(left, 0)))
         left -= len(run.x)
-    return _outcome(scores[:train], scores[train:], tests, BATADAL_RATE, SKAB_STEP)
+    return outcome(scores[:train], scores[train:], tests, BATADAL_RATE, SKAB_STEP)
 
 
 def _batadal(context: Context, features: Features, name: str) -> Outcome:
     normal, test = batadal(context.data)
     train = round(0.8 * len(normal.x))
     scores = scored(np.concatenate([normal.x, test.x]), train, features, name, context.seed)
-    return _outcome(scores[train : len(normal.x)], scores[len(normal.x) :], [test], BATADAL_RATE, BATADAL_STEP)
+    return outcome(scores[train : len(normal.x)], scores[len(normal.x) :], [test], BATADAL_RATE, BATADAL_STEP)
 
 
-def _outcome(
+def outcome(
     held: Floats, scores: Floats, tests: Sequence[Stretch], rate: float, step: tuple[float, float]
 ) -> Outcome:
+    """Figures of the scores of all test stretches in order, at the line that a share `rate` of `held` exceeds."""
     truth = np.concatenate([test.truth for test in tests])
     times = np.concatenate([test.times for test in tests])
     names = [test.name for test in tests for _ in test.times]

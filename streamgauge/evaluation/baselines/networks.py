@@ -28,12 +28,14 @@ class NetworkConfig(BaselineConfig):
         epochs: passes over the rows.
         batch_size: rows a step.
         learning_rate: of Adam.
+        l2: weight of the squared weights in the loss, at least 0.
     """
 
     units: int = 64
     epochs: int = 5
     batch_size: int = 256
     learning_rate: float = 1e-3
+    l2: float = 0.0
 
 
 def initialise(network: torch.nn.Module, seed: int) -> torch.nn.Module:
@@ -63,7 +65,7 @@ def fit_network(
     import torch
 
     x, targets = torch.tensor(rows[0]), torch.tensor(rows[1])
-    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, weight_decay=config.l2)
     generator = torch.Generator().manual_seed(seed)
     network.train()
     for _ in range(config.epochs):

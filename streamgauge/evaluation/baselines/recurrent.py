@@ -34,20 +34,23 @@ class Recurrent(NetworkClassifier):
         )
 
 
-def reader(cell: Any, size: int, units: int) -> torch.nn.Module:
-    """(n, STEPS * size) to (n,) logits: a recurrent layer over the steps, a linear output of its last state."""
+def reader(cell: Any, size: int, units: int, classes: int = 1) -> torch.nn.Module:
+    """(n, STEPS * size) to (n,) logits: a recurrent layer over the steps, a linear output of its last state.
+
+    With more than one of `classes`: to (n, classes) logits.
+    """
     import torch
 
     class Reader(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.layer = cell(size, units, batch_first=True)
-            self.out = torch.nn.Linear(units, 1)
+            self.out = torch.nn.Linear(units, classes)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             states, _ = self.layer(x.reshape(len(x), STEPS, size))  # (n, STEPS, units)
-            logits: torch.Tensor = self.out(states[:, -1])[:, 0]
-            return logits
+            logits: torch.Tensor = self.out(states[:, -1])
+            return logits[:, 0] if classes == 1 else logits
 
     return Reader()
 
