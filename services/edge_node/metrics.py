@@ -26,9 +26,13 @@ class EdgeMetrics:
         )
         # Dead letters by reason.
         self.dead_letters = Counter(f"{prefix}_dead_letters_total", "Dead letters.", ["reason"], registry=registry)
-        # Cells filled in, by rule.
+        # Missing cells by feature and by the rule that counted: last, constant, mask.
         self.imputed = Counter(
-            f"{prefix}_imputed_cells_total", "Missing cells filled in.", ["rule"], registry=registry
+            f"{prefix}_imputed_cells_total", "Missing cells filled in.", ["feature", "rule"], registry=registry
+        )
+        # Categories that the profile does not list, by feature.
+        self.others = Counter(
+            f"{prefix}_other_categories_total", "Categories not listed.", ["feature"], registry=registry
         )
         # Messages of one tag each, by outcome: taken, late (for a closed tick), unknown (no tag of the profile).
         self.tag_messages = Counter(

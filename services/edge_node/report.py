@@ -135,11 +135,10 @@ class Reporter:
         for reason, n in node.counts.rejected.items():
             self._add(f"rejected {reason}", n, metrics.dead_letters.labels(reason).inc)
         self._add("rejected", sum(node.counts.rejected.values()), metrics.records.labels("rejected").inc)
-        rules: Counter[str] = Counter()
-        for (_, rule), n in node.counts.imputed.items():
-            rules[rule] += n
-        for rule, n in rules.items():
-            self._add(f"imputed {rule}", n, metrics.imputed.labels(rule).inc)
+        for (feature, rule), n in node.counts.imputed.items():
+            labels = (feature,) if rule == "other" else (feature, rule)
+            kind = metrics.others if rule == "other" else metrics.imputed
+            self._add(f"imputed {rule} {feature}", n, kind.labels(*labels).inc)
         for outcome, n in node.counts.pivoted.items():
             kind = metrics.tag_messages if outcome in MESSAGE_OUTCOMES else metrics.ticks
             self._add(f"pivoted {outcome}", n, kind.labels(outcome).inc)

@@ -20,11 +20,13 @@ from streamgauge.profiles.columns import (
     time_parser,
     times_of,
 )
+from streamgauge.profiles.paths import find
 from streamgauge.profiles.profile import Profile
 from streamgauge.profiles.record_reader import RecordReader, Row
 
 Columns = Mapping[str, Sequence[Any]]
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+_ABSENT = object()
 MAX_CONTEXT_TEXT = 500
 """Characters of a context value copied into an alert."""
 
@@ -103,7 +105,8 @@ class Decoded:
         value = self._records[int(self.good[row])].value or b"{}"
         try:
             parsed = json.loads(bytes(value).decode("utf-8-sig", "replace"), parse_constant=lambda _: None)
-            return {name: _plain(parsed[name]) for name in self._context if name in parsed}
+            found = {name: find(parsed, name, _ABSENT) for name in self._context}
+            return {name: _plain(value) for name, value in found.items() if value is not _ABSENT}
         except (ValueError, RecursionError):
             return {}
 

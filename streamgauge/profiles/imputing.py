@@ -24,8 +24,8 @@ class Imputed:
         values: (n, numeric) float64, finite; masked cells hold the middle of the feature's range.
         codes: (n, categorical) int64, >= 0; masked cells hold ``other``.
         masked: (n, features) bool, numeric features first: cells that say nothing.
-        counts: (feature, rule) -> cells; rule is ``constant``, ``last`` or ``mask``; only what occurred, in the
-            rows of `kept`.
+        counts: (feature, rule) -> cells; rule is ``constant``, ``last`` or ``mask``, or ``other`` for a value that
+            the profile does not list; only what occurred, in the rows of `kept`.
         kept: (n,) bool, rows that may be scored, all if None. In the long layout a tick may lack too much even
             after the rules: a tag of rule ``reject``, or more masked cells than `Profile.max_missing_share`.
     """
@@ -62,6 +62,7 @@ class Imputer:
         self._middles = np.array([(f.feature.minimum + f.feature.maximum) / 2 for f in numeric])
         self._codes = np.array([_fill_code(f) for f in categorical], np.int64)
         self._masks_codes = np.array([f.missing.kind != "constant" for f in categorical], bool)
+        self._other = np.array([len(f.feature.categories) for f in categorical], np.int64)
         rules = [f.missing.kind for f in numeric] + [f.missing.kind for f in categorical]
         self._required = np.array([kind == "reject" for kind in rules], bool)
         self._max_masked = profile.max_missing_share if profile.long else None
@@ -77,9 +78,9 @@ class Imputer:
         """
         values, last = self._last(decoded, last_values)
         absent, absent_codes = np.isnan(values), decoded.codes == MISSING
-        codes, filled = decoded.codes, [(last, "last", 0)]
-        masked = np.zeros((len(decoded), len(self.names)), bool)
         width = values.shape[1]
+        codes, filled = decoded.codes, [(last, "last", 0), (decoded.codes == self._other, "other", width)]
+        masked = np.zeros((len(decoded), len(self.names)), bool)
         if absent.any():
             constant = absent & ~np.isnan(self._constants)
             masked[:, :width] = absent & ~constant

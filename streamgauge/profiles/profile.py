@@ -34,6 +34,7 @@ from streamgauge.profiles.fields import (
 )
 from streamgauge.profiles.long_layout import LongLayout, read_long
 from streamgauge.profiles.missing_rules import MissingRule, finite
+from streamgauge.profiles.paths import check_paths
 from streamgauge.profiles.tables import Table
 from streamgauge.stream.ticks import TickRule
 
@@ -109,8 +110,15 @@ class Profile:
     @property
     def fields(self) -> tuple[str, ...]:
         """Every JSON field or tag named, each once, in the order time, entity, features, label, context."""
+        return self._named(*(f.field for f in self.numeric), *(f.field for f in self.categorical))
+
+    @property
+    def message_fields(self) -> tuple[str, ...]:
+        """As `fields`, of one message: in the long layout with tag and value in place of the features."""
+        return self._named(self.long.tag, self.long.value) if self.long else self.fields
+
+    def _named(self, *features: str) -> tuple[str, ...]:
         label = (self.label.field, self.label.attack_type) if self.label else ()
-        features = (*(f.field for f in self.numeric), *(f.field for f in self.categorical))
         names = (self.time.field, self.entity, *features, *label, *self.context)
         return tuple(dict.fromkeys(name for name in names if name is not None))
 
@@ -199,6 +207,7 @@ def _check_roles(profile: Profile) -> None:
     for field, n in Counter(features).items():
         if n > 1:
             raise ConfigurationError(f"profile {profile.name!r}: field {field!r} feeds two features; keep one")
+    check_paths(profile.message_fields)
     if profile.long is not None:
         others |= {profile.long.tag: "tag"}
         features = numeric = [profile.long.value]

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from streamgauge.errors import InvalidRecordError
+from streamgauge.profiles.paths import flattened, record_struct
 from streamgauge.profiles.profile import Profile
 
 _DIGITS = 18
@@ -58,7 +59,8 @@ class RecordReader:
         self._width = len(numeric)
         self._pack = struct.Struct(f"{self._width}d").pack
         self._max_bytes = max_record_bytes
-        self._struct = _make_struct(dict.fromkeys(numeric, float | None) | others)
+        self._types = dict.fromkeys(numeric, float | None) | others
+        self._struct, self._values = record_struct(self._types)
         self._decode = msgspec.json.Decoder(self._struct).decode
 
     def read_batch(self, values: Sequence[Any]) -> list[Row] | None:
@@ -76,7 +78,10 @@ class RecordReader:
             return None
 
     def _split(self, record: Any) -> Row:
-        values = msgspec.structs.astuple(record)
+        try:
+            values = self._values(record)
+        except AttributeError:  # null in place of an object
+            values = flattened(record, self._types)
         width = self._width
         try:
             return self._pack(*values[:width]), values[width:]
@@ -113,15 +118,6 @@ class RecordReader:
             return self._split(msgspec.convert(parsed, self._struct))
         except (msgspec.MsgspecError, OverflowError) as error:
             raise InvalidRecordError("wrong-type", str(error)) from error
-
-
-def _make_struct(types: dict[str, Any]) -> type[msgspec.Struct]:
-    return msgspec.defstruct(
-        "Record",
-        [(f"f{i}", kind, None) for i, kind in enumerate(types.values())],
-        rename={f"f{i}": name for i, name in enumerate(types)},
-        gc=False,
-    )
 
 
 def _text(value: bytes) -> str:

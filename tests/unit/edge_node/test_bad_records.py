@@ -87,7 +87,7 @@ FINE: dict[str, tuple[bytes, dict[tuple[str, str], int]]] = {
     "Infinity, masked": (json.dumps(good(1, pressure=float("inf"))).encode(), {("pressure", "mask"): 1}),
     "null, by last": (text(good(1, flow=None)), {("flow", "last"): 1}),
     "missing category": (text(without("mode")), {("mode", "mask"): 1}),
-    "unlisted category": (text(good(1, mode="chaos")), {}),
+    "unlisted category": (text(good(1, mode="chaos")), {("mode", "other"): 1}),
     "unknown fields": (text(good(1, more=[{"a": [1]}], asset={"b": None})), {}),
     "latin-1 in a field not used": (json.dumps(good(1, note="é"), ensure_ascii=False).encode("latin-1"), {}),
     "byte order mark": (b"\xef\xbb\xbf" + text(good(1)), {}),
