@@ -40,7 +40,7 @@ FROM sources AS build-api
 RUN pip install --no-cache-dir -c constraints.txt ".[api,postgres]"
 
 FROM sources AS build-tools
-RUN pip install --no-cache-dir -c constraints.txt .
+RUN pip install --no-cache-dir -c constraints.txt ".[data,librdkafka]"
 
 FROM base AS edge
 COPY --from=build-edge /opt/streamgauge /opt/streamgauge

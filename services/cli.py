@@ -44,11 +44,73 @@ def api() -> None:
 
 
 @app.command()
-def replay() -> None:
-    """Publish recorded data as a live stream (STREAMGAUGE_REPLAY_*)."""
-    from services.replay.main import main
+def replay(
+    profile: Annotated[str, typer.Argument(help="Source profile: a bundled name or a .toml file.")],
+    files: Annotated[
+        list[str], typer.Argument(help="Files, folders or patterns: CSV, .gz, .xz, .zip, tar, Parquet.")
+    ],
+    topic: Annotated[str, typer.Option(help="Topic; with {site} in it, one a site.")],
+    bootstrap_servers: Annotated[
+        str | None, typer.Option("--bootstrap-servers", help="host:port; else STREAMGAUGE_REPLAY_RECORDS__*.")
+    ] = None,
+    rate: Annotated[str | None, typer.Option(help="Records a second: 1000/s.")] = None,
+    speed: Annotated[str | None, typer.Option(help="Times as fast as life: 100x.")] = None,
+    unpaced: Annotated[bool, typer.Option("--max", help="As fast as possible.")] = False,
+    times: Annotated[
+        str | None, typer.Option(help="original, now, now-5d or 2026-01-31T08:00: when event time starts.")
+    ] = None,
+    every: Annotated[
+        str | None, typer.Option(help="Event time between two records of data without times: 1s, 0.01s.")
+    ] = None,
+    longest_gap: Annotated[
+        str | None, typer.Option("--longest-gap", help="Wait at most so long where the data have a gap: 5s.")
+    ] = None,
+    start_row: Annotated[int, typer.Option("--start-row", min=0, help="First row that is sent, from 0.")] = 0,
+    stop_row: Annotated[int | None, typer.Option("--stop-row", min=1, help="First row that is not sent.")] = None,
+    loop: Annotated[int, typer.Option(min=0, help="How often all is sent; 0: again and again.")] = 1,
+    sites: Annotated[str | None, typer.Option(help="6, or a,b, or a=50,b=30 with shares.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="stage, time, entity or dirichlet:ALPHA:COLUMN: which site gets a record.")
+    ] = None,
+    bursts: Annotated[
+        str | None,
+        typer.Option(help="Normal records first, then bursts with attacks: default, or normal=20000,share=0.05."),
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(help="drop:0.01, duplicate:.., reorder:..:10s, late:..:60s, corrupt:.., stuck:FIELD:..:60s."),
+    ] = None,
+    columnar: Annotated[int, typer.Option(min=0, help="Records a message, as an Arrow stream; 0: JSON.")] = 0,
+    send_labels: Annotated[bool, typer.Option(help="Send the label's fields too.")] = False,
+    resume: Annotated[Path | None, typer.Option(help="File that keeps the position; goes on from it.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of splits, bursts and faults.")] = 0,
+) -> None:
+    """Publish recorded data as a live stream: in order of time, in constant memory (STREAMGAUGE_REPLAY_*)."""
+    from services.replay.command import Arguments
+    from services.replay.command import replay as run
 
-    sys.exit(main())
+    arguments = Arguments(
+        profile=profile,
+        files=files,
+        topic=topic,
+        sites=sites,
+        split=split,
+        bursts=bursts,
+        rate=rate,
+        speed=speed,
+        unpaced=unpaced,
+        every=every,
+        longest_gap=longest_gap,
+        times=times,
+        start_row=start_row,
+        stop_row=stop_row,
+        loops=loop,
+        columnar=columnar,
+        send_labels=send_labels,
+        faults=fault or (),
+        seed=seed,
+    )
+    sys.exit(run(arguments, resume, bootstrap_servers))
 
 
 @app.command()

@@ -19,7 +19,6 @@ from streamgauge.errors import StreamgaugeError
 
 if TYPE_CHECKING:
     from services.api.settings import ApiSettings
-    from services.replay.settings import ReplaySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,28 +127,7 @@ def _token(settings: ApiSettings) -> Findings:
 def _replay() -> Findings:
     from services.replay.settings import ReplaySettings
 
-    settings = load_settings(ReplaySettings)
-    yield from _profile(settings.profile)
-    yield from _recording(settings)
-    yield from _cluster("records", settings.records, ())
-
-
-def _recording(settings: ReplaySettings) -> Findings:
-    """The data that would be replayed, read whole as the replay does at its start."""
-    from services.replay.main import read_recording
-    from streamgauge.profiles.profile import load_profile
-
-    try:
-        profile = load_profile(settings.profile)
-    except StreamgaugeError:
-        return  # said already
-    try:
-        recording = read_recording(settings, profile)
-    except StreamgaugeError as error:
-        yield "problem", str(error)
-        return
-    attacks = int(recording.attack.sum())
-    yield "ok", f"data {settings.data}: {len(recording.attack) - attacks} normal records, {attacks} attacks"
+    yield from _cluster("records", load_settings(ReplaySettings).records, ())
 
 
 def _state_dir(settings: ServiceSettings) -> Findings:

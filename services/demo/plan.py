@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from services.keys import enrol
@@ -39,17 +39,18 @@ class DemoOptions:
 
 @dataclass(frozen=True)
 class Process:
-    """A process of the demo: its module and its environment."""
+    """A process of the demo: its module, its environment and its arguments."""
 
     name: str
     module: str
     environment: dict[str, str]
     metrics_port: int
+    arguments: tuple[str, ...] = ()
 
     @property
     def command(self) -> list[str]:
         """How it is started."""
-        return [sys.executable, "-m", self.module]
+        return [sys.executable, "-m", self.module, *self.arguments]
 
 
 @dataclass(frozen=True)
@@ -96,17 +97,16 @@ def _replay(options: DemoOptions, bootstrap: str, common: dict[str, str]) -> Pro
     settings: dict[str, object] = {
         **common,
         "RECORDS__BOOTSTRAP_SERVERS": bootstrap,
-        "SITES": SITES,
-        "RATE": options.rate,
-        "SPEED": options.speed,
-        "SEND_LABELS": options.learn_labels,
-        "NORMAL_RECORDS": int(options.normal_s * options.rate),
-        "BURST_RECORDS": 4 * options.rate,
-        "PAUSE_RECORDS": 2 * options.rate,
-        "ATTACK_SHARE": 0.05,
         "TOPIC_CONFIG": {"retention.bytes": str(256 << 20), "message.timestamp.after.max.ms": str((1 << 63) - 1)},
     }
-    return _process("replay", "services.replay.main", "REPLAY", settings)
+    rate, normal = options.rate, int(options.normal_s * options.rate)
+    bursts = f"normal={normal},length={4 * rate},pause={2 * rate},share=0.05"
+    sites = ",".join(f"{site}={share}" for site, share in SITES.items())
+    arguments = ["replay", "nsl-kdd", "nsl-kdd-sample", "--topic", "{site}.records", "--sites", sites]
+    arguments += ["--bursts", bursts, "--rate", f"{rate}/s", "--speed", f"{options.speed:g}x", "--times", "now-5d"]
+    if options.learn_labels:
+        arguments.append("--send-labels")
+    return replace(_process("replay", "services.cli", "REPLAY", settings), arguments=tuple(arguments))
 
 
 def _aggregator(options: DemoOptions, bootstrap: str, directory: Path, common: dict[str, str]) -> Process:

@@ -1,157 +1,186 @@
-"""The replay's loop: so many records are due, send them, say how far it is."""
+"""The replay's loop: make messages, send those that are due, say how far it is, keep the position."""
 
 from __future__ import annotations
 
-import json
-import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import TextIO
+from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from services.replay.chunks import Chunk
+from services.replay.faults import Faults
+from services.replay.messages import Composer, Messages
 from services.replay.metrics import ReplayMetrics
-from services.replay.publisher import SitePublisher
-from services.runtime.log import Outgoing, Producer
+from services.replay.options import Site
+from services.replay.pacing import Pacer
+from services.replay.position import Position, PositionFile
+from services.replay.progress import Clock, Screen, Share, State, event_time_text, time_left
+from services.replay.senders import Sender
+from services.replay.split import counts_of
 
-Clock = Callable[[], float]
 _TICK_S = 0.05
 """Between two batches at a given rate: many tiny ones would cost every reader more than the records do."""
-_MAX_DEBT_S = 2.0
-"""After an outage at most this much is caught up; the rest is as if the sources had been silent."""
+REPORT_S = 1.0
 
 
-class Pacer:
-    """How many records are due at a time.
+class Source(Protocol):
+    """Where chunks come from."""
 
-    Args:
-        rate: records a second; 0: always a whole batch.
-        batch: most records at once.
-        total: records after which nothing is due; 0: never.
-    """
+    def chunks(self, begin: Position) -> Iterator[Chunk]:
+        """The rows from a position on."""
 
-    def __init__(self, rate: float, batch: int, total: int, now: float) -> None:
-        self._rate, self._batch, self._total = rate, batch, total or math.inf
-        self._start = now
-        self.sent = 0
-
-    @property
-    def finished(self) -> bool:
-        """Whether all records were sent."""
-        return self.sent >= self._total
-
-    @property
-    def paced(self) -> bool:
-        """Whether there is a rate to keep, so that a pause between batches costs nothing."""
-        return self._rate > 0
-
-    def behind_s(self, now: float) -> float:
-        """Seconds by which sending lags behind the rate."""
-        return max(0.0, now - self._start - self.sent / self._rate) if self._rate else 0.0
-
-    def due(self, now: float) -> int:
-        """Records to send now."""
-        count = self._batch
-        if self._rate:
-            self._start += max(0.0, self.behind_s(now) - _MAX_DEBT_S)
-            count = min(count, int((now - self._start) * self._rate) - self.sent)
-        return int(min(count, self._total - self.sent))
+    def position_of(self, row: int) -> Position:
+        """The position at a row."""
 
 
-def interleave(shares: Sequence[float], length: int = 10_000) -> NDArray[np.int64]:
-    """(length,) whose turn it is: every index as often as its share says, evenly spread.
+class Ledger:
+    """What was handed over and what was acknowledged, by site."""
 
-    >>> interleave([2, 1, 1], 4).tolist()
-    [0, 1, 2, 0]
-    """
-    counts = np.diff(np.round(np.cumsum([0.0, *shares]) / sum(shares) * length)).astype(int)
-    places = np.concatenate([(np.arange(count) + 0.5) / count for count in counts if count])
-    return np.repeat(np.arange(len(counts)), counts)[np.argsort(places, kind="stable")]
+    def __init__(self, sites: tuple[Site, ...], metrics: ReplayMetrics) -> None:
+        self._names = [site.name for site in sites]
+        self.metrics = metrics
+        self._open = [np.zeros(len(sites), np.int64), np.zeros(len(sites), np.int64)]
+        self.sent = dict.fromkeys(self._names, 0)
+        self.attacks = dict.fromkeys(self._names, 0)
+
+    def add(self, messages: Messages, low: int, high: int) -> None:
+        """Note messages that were handed over."""
+        sites = messages.sites[low:high]
+        for total, weights in zip(self._open, (messages.counts, messages.attacks), strict=True):
+            total += counts_of(sites, weights[low:high], len(self._names))
+
+    def settle(self) -> None:
+        """All that was handed over is acknowledged."""
+        kinds = ((self.sent, self.metrics.records), (self.attacks, self.metrics.attacks))
+        for total, (known, metric) in zip(self._open, kinds, strict=True):
+            for name, count in zip(self._names, total.tolist(), strict=True):
+                known[name] += count
+                metric.labels(name).inc(count)
+            total[:] = 0
 
 
 class Replay:
-    """Sends all sites' records until it is stopped or done.
+    """Sends a source's records until it is stopped or done.
 
     Args:
-        sites: name -> publisher.
-        shares: name -> share of all records.
-        producer: sends and waits for the acknowledgements.
-        pacer: says how many are due.
-        metrics: counts what was acknowledged.
-        clock: seconds, monotonic.
+        source: of chunks.
+        composer: makes messages of them.
+        faults: spoils them.
+        sender: sends them.
+        pacer: says which are due.
+        ledger: counts what was acknowledged.
+        batch: most messages handed over at once.
     """
 
     def __init__(
         self,
-        sites: Mapping[str, SitePublisher],
-        shares: Mapping[str, float],
-        producer: Producer,
+        source: Source,
+        composer: Composer,
+        faults: Faults,
+        sender: Sender,
         pacer: Pacer,
-        metrics: ReplayMetrics,
-        clock: Clock,
+        ledger: Ledger,
+        batch: int,
     ) -> None:
-        self._sites, self._producer, self._pacer, self._metrics, self._clock = (
-            sites,
-            producer,
-            pacer,
-            metrics,
-            clock,
-        )
-        self._order = interleave([shares[name] for name in sites])
-        self._reported = (clock(), 0)
-        self._sent = dict.fromkeys(sites, 0)  # acknowledged
-        self._attacks = dict.fromkeys(sites, 0)
+        self._source, self._composer, self._faults, self._sender = source, composer, faults, sender
+        self._pacer, self._ledger, self._batch = pacer, ledger, batch
+        self._state = State(sent=ledger.sent, attacks=ledger.attacks)
+        self._event_time: float | None = None
+        self._next_row = 0
 
-    def run(self, stop: threading.Event, out: TextIO, every_s: float = 1.0, **extra: int) -> None:
-        """Send; write a line of JSON to `out` every second, with `extra` in it, and one at the end."""
-        next_report = self._clock() + every_s
-        phase = "stopped"
+    def run(self, stop: threading.Event, reporter: Reporter, begin: Position) -> bool:
+        """Send all from `begin` on; True if nothing was left to send, False after a stop."""
+        self._next_row = begin.row
+        done = False
         try:
-            while not stop.is_set() and not self._pacer.finished:
-                count = self._pacer.due(self._clock())
-                if count:
-                    self._send(count)
-                if not count or self._pacer.paced:
-                    stop.wait(_TICK_S)
-                if self._clock() >= next_report:
-                    next_report = self._clock() + every_s
-                    self._report(out, None, extra)
-            phase = "done" if self._pacer.finished else phase
+            done = all(self._send(messages, stop, reporter) for messages in self._messages(begin))
         finally:
-            self._report(out, phase, extra)
+            self._state.phase = "done" if done else "stopped"
+            if done or stop.is_set():
+                self._report(reporter)
+        return done
 
-    def _send(self, count: int) -> None:
-        before, after = self._pacer.sent, self._pacer.sent + count
-        batch: list[Outgoing] = []
-        turns = self._order[np.arange(before, after) % len(self._order)]
-        counts = dict(zip(self._sites, np.bincount(turns, minlength=len(self._sites)).tolist(), strict=True))
-        for name, site in self._sites.items():
-            batch += site.batch(counts[name])
-        self._producer.deliver(batch)
-        self._pacer.sent = after
-        for name, site in self._sites.items():
-            self._metrics.records.labels(name).inc(counts[name])
-            self._metrics.attacks.labels(name).inc(site.attacks - self._attacks[name])
-            self._sent[name], self._attacks[name] = site.sent, site.attacks
-        self._metrics.behind.set(self._pacer.behind_s(self._clock()))
-        self._metrics.event_time.set(self._event_time())
+    def _messages(self, begin: Position) -> Iterator[Messages]:
+        for chunk in self._source.chunks(begin):
+            messages = self._faults.on_messages(self._composer.messages(self._faults.on_chunk(chunk)))
+            yield messages
+            self._next_row = chunk.first_row + len(chunk)
+        if (rest := self._faults.rest()) is not None:
+            yield rest
 
-    def _event_time(self) -> float:
-        return max(site.event_time_s for site in self._sites.values())
+    def _send(self, messages: Messages, stop: threading.Event, reporter: Reporter) -> bool:
+        """Send one chunk's messages as they fall due; False after a stop."""
+        at = 0
+        self._state.phase = messages.phase
+        while at < len(messages):
+            now = reporter.clock()
+            count = self._pacer.due(messages, at, now, self._batch)
+            if count:
+                self._sender.send(messages, at, at + count)
+                self._ledger.add(messages, at, at + count)
+                self._pacer.sent(int(messages.counts[at : at + count].sum()))
+                at += count
+                self._event_time = float(messages.due[at - 1])
+            if reporter.is_due():
+                self._state.behind_s = round(self._pacer.behind_s(messages, at, reporter.clock()), 2)
+                self._report(reporter, int(messages.rows[at:].min()) if at < len(messages) else None)
+            if stop.is_set():
+                self._next_row = int(messages.rows[at:].min()) if at < len(messages) else self._next_row
+                return False
+            if not count or (self._pacer.paced and at < len(messages)):
+                stop.wait(_TICK_S)
+        return True
 
-    def _report(self, out: TextIO, phase: str | None, extra: Mapping[str, int]) -> None:
-        now, sent = self._clock(), self._pacer.sent
-        since, before = self._reported
-        self._reported = (now, sent)
-        largest = max(self._sites.values(), key=lambda site: site.sent)
-        line = {
-            "phase": phase or largest.phase,
-            "sent": self._sent,
-            "attacks": self._attacks,
-            "rate": round((sent - before) / (now - since), 1) if now > since else 0.0,
-            "event_time": datetime.fromtimestamp(self._event_time(), UTC).isoformat(timespec="milliseconds"),
-            **extra,
-        }
-        print(json.dumps(line), file=out, flush=True)
+    def _report(self, reporter: Reporter, unsent_row: int | None = None) -> None:
+        """Wait for the acknowledgements, then say and keep what is certain."""
+        self._sender.flush()
+        self._ledger.settle()
+        rows = [row for row in (unsent_row, self._faults.held_row) if row is not None]
+        self._state.faults = dict(self._faults.counts)
+        if self._event_time is not None and np.isfinite(self._event_time):
+            self._state.event_time = event_time_text(self._event_time)
+            self._ledger.metrics.event_time.set(self._event_time)
+        position = self._source.position_of(min([*rows, self._next_row] if unsent_row is None else rows))
+        reporter.report(self._state, position)
+
+
+class Reporter:
+    """Says once a second how far it is, and keeps the position.
+
+    Args:
+        screen: shows it.
+        metrics: shows lag and event time too.
+        clock: seconds, monotonic.
+        share: of all that is to be sent, None where there is no end.
+        file: where the position is kept, if it is.
+    """
+
+    def __init__(
+        self, screen: Screen, metrics: ReplayMetrics, clock: Clock, share: Share, file: PositionFile | None
+    ) -> None:
+        self.clock = clock
+        self._screen, self._metrics, self._share, self._file = screen, metrics, share, file
+        self._start = self._last = clock()
+        self._before = 0
+        self._share_before = share() or 0.0
+
+    def is_due(self) -> bool:
+        """Whether a second has passed since the last report."""
+        return self.clock() >= self._last + REPORT_S
+
+    def report(self, state: State, position: Position) -> None:
+        """Show the state and write the position."""
+        now, sent = self.clock(), sum(state.sent.values())
+        state.rate = round((sent - self._before) / (now - self._last), 1) if now > self._last else 0.0
+        self._last, self._before = now, sent
+        share = self._share()
+        state.share = None if share is None else round(share, 4)
+        state.left_s = time_left(share, self._share_before, now - self._start)
+        self._metrics.behind.set(state.behind_s)
+        self._screen.show(state)
+        if self._file is not None:
+            if state.phase == "done":
+                self._file.done()
+            else:
+                self._file.write(position)

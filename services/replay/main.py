@@ -1,88 +1,161 @@
-"""``python -m services.replay.main``: settings, topics, then the loop."""
+"""The replay as a process: files, topics, then the loop."""
 
 from __future__ import annotations
 
 import signal
-import sys
+import tempfile
 import threading
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
 
-from services.replay.data import Recording, load_recording
-from services.replay.loop import Pacer, Replay
+from services.replay.bursts import BurstStream
+from services.replay.faults import Faults
+from services.replay.loop import Ledger, Replay, Reporter, Source
+from services.replay.messages import Composer
 from services.replay.metrics import ReplayMetrics
-from services.replay.publisher import Messages, SitePublisher
-from services.replay.scenario import SiteStream, share_out
+from services.replay.options import ReplayOptions
+from services.replay.pacing import Pacer
+from services.replay.position import Position, PositionFile, fingerprint
+from services.replay.progress import Share, screen
+from services.replay.senders import open_sender
 from services.replay.settings import ReplaySettings
+from services.replay.stream import FileStream
 from services.runtime.http import serve_status
-from services.runtime.kafka import open_producer
+from services.runtime.kafka import open_admin
 from services.runtime.lifecycle import run_service, stop_event
 from services.runtime.logging import setup_logging
 from services.runtime.settings import load_settings
 from services.runtime.topics import TopicSpec, ensure_topics
 from streamgauge.errors import ConfigurationError
+from streamgauge.profiles.loaders.inputs import Input, find_inputs
+from streamgauge.profiles.loaders.streamed import dataset_of, stream_tables
+from streamgauge.profiles.loaders.table import concatenated
 from streamgauge.profiles.profile import Profile, load_profile
 
+SAMPLE = "nsl-kdd-sample"
+"""Name of the sample that comes with the package; see `services/replay/samples/README.md`."""
 
-def read_recording(settings: ReplaySettings, profile: Profile) -> Recording:
-    """The data to replay, with all that the settings ask of them.
+
+def inputs_of(files: Sequence[str], profile: Profile, unpacked: Path) -> list[Input]:
+    """The files that are meant; the bundled sample by its name. Raises DataError."""
+    sample = str(resources.files("services.replay") / "samples" / "nsl_kdd_sample.csv.gz")
+    dataset = dataset_of(profile)
+    return find_inputs(
+        [sample if file == SAMPLE else file for file in files], dataset.files, dataset.folder, unpacked
+    )
+
+
+def run(options: ReplayOptions, settings: ReplaySettings, resume: Path | None, stop: threading.Event) -> None:
+    """Create the topics and replay until `stop` or the end; SIGUSR1 ends the first, normal phase of bursts early.
 
     Raises:
-        ConfigurationError: see `load_recording`; or attacks are asked for and there are none.
-        DataError: see `load_recording`.
+        ConfigurationError, DataError: options or files are wrong; known before anything is sent, but for what is
+            wrong in the middle of a file.
     """
-    recording = load_recording(settings.data, profile, send_labels=settings.send_labels)
-    if settings.attack_share > 0 and not recording.attack.any():
-        raise ConfigurationError(
-            f"every row of data {settings.data!r} is normal, but STREAMGAUGE_REPLAY_ATTACK_SHARE="
-            f"{settings.attack_share:g} asks for attacks: set it to 0, or check [label] normal in profile "
-            f"{profile.name!r}"
-        )
-    return recording
-
-
-def make_sites(settings: ReplaySettings, now_s: float) -> dict[str, SitePublisher]:
-    """The publishers of all sites; `now_s` is the wall time in seconds since the epoch."""
-    profile = load_profile(settings.profile)
-    recording = read_recording(settings, profile)
-    total = sum(settings.sites.values())
-    normals = share_out(recording.normals, list(settings.sites.values()), settings.seed)
-    sites: dict[str, SitePublisher] = {}
-    for number, (site, weight) in enumerate(settings.sites.items()):
-        share = weight / total
-        scenario, seed = settings.scenario.scaled(share), settings.seed * 1_000_003 + number + 1
-        stream = SiteStream(scenario, normals[number], recording.attacks(), seed)
-        messages = Messages.of(recording, site, profile.time, settings.partitions)
-        start, step = now_s - settings.backdate, settings.event_step_s / share
-        sites[site] = SitePublisher(settings.topic_of(site), messages, stream, start, step)
-    return sites
-
-
-def run(settings: ReplaySettings, stop: threading.Event) -> None:
-    """Create the topics and replay until `stop` or the end; SIGUSR1 ends the first, normal phase early."""
     setup_logging(settings.log_format, settings.log_level, service="replay")
-    specs = [
-        TopicSpec(settings.topic_of(site), settings.partitions, settings.topic_config) for site in settings.sites
-    ]
-    sites, metrics = make_sites(settings, time.time()), ReplayMetrics()
-    ensure_topics(settings.records, specs, settings.replication_factor, stop)
-    producer = open_producer(settings.records, client_id="streamgauge-replay", stop=stop)
+    profile = load_profile(options.profile)
+    with tempfile.TemporaryDirectory(prefix="streamgauge-replay-") as unpacked:
+        inputs = inputs_of(options.files, profile, Path(unpacked))
+        moved = _Moved(sum(each.size_bytes for each in inputs), options)
+        source = make_source(options, profile, inputs, time.time(), moved)
+        file = PositionFile(resume, fingerprint(options, inputs)) if resume else None
+        begin = file.read() if file else Position()
+        _send(options, settings, profile, source, moved, file, begin, stop)
+
+
+def make_source(
+    options: ReplayOptions, profile: Profile, inputs: Sequence[Input], now_s: float, moved: Callable[[int], None]
+) -> Source:
+    """Where the records come from: the files one by one, or bursts of records that are held in memory."""
+    if options.bursts is None:
+        return FileStream(options, profile, inputs, now_s, moved)
+    tables = [table for each in inputs for table in stream_tables(each, profile)]
+    if not tables:
+        raise ConfigurationError("--bursts: the files hold no records")
+    return BurstStream(concatenated(tables), options, profile, now_s)
+
+
+def _send(
+    options: ReplayOptions,
+    settings: ReplaySettings,
+    profile: Profile,
+    source: Source,
+    moved: _Moved,
+    file: PositionFile | None,
+    begin: Position,
+    stop: threading.Event,
+) -> None:
+    metrics, faults = ReplayMetrics(), Faults(options.faults, options.seed, profile)
+    partitions = _topics(options, settings, stop)
+    composer = Composer(options, profile, partitions)
+    if isinstance(source, BurstStream):
+        signal.signal(signal.SIGUSR1, lambda *_: source.begin_bursts())
+    sender = open_sender(settings, stop)
     status = serve_status(settings.metrics_host, settings.metrics_port, lambda: True, registry=metrics.registry)
     try:
-        pacer = Pacer(settings.rate, settings.batch_records, settings.total_records, time.monotonic())
-        replay = Replay(sites, settings.sites, producer, pacer, metrics, time.monotonic)
-        signal.signal(signal.SIGUSR1, lambda *_: [site.begin_bursts() for site in sites.values()])
-        replay.run(stop, sys.stdout, metrics_port=status.port)
+        rate, speed = pace(options, profile)
+        pacer = Pacer(rate, speed, time.monotonic(), options.longest_gap_s)
+        ledger = Ledger(options.sites, metrics)
+        replay = Replay(source, composer, faults, sender, pacer, ledger, settings.batch_records)
+        with screen(status.port) as shown:
+            reporter = Reporter(shown, metrics, time.monotonic, moved.share_of(ledger, begin), file)
+            replay.run(stop, reporter, begin)
     finally:
         status.close()
-        producer.close()
+        sender.close()
 
 
-def main(overrides: Mapping[str, Any] | None = None) -> int:
-    """Run the replay from the environment's settings; returns the exit code."""
-    return run_service(lambda: run(load_settings(ReplaySettings, **(overrides or {})), stop_event()))
+def pace(options: ReplayOptions, profile: Profile) -> tuple[float | None, float | None]:
+    """Rate and speed: as given, else life's speed where the data have times, else 1,000 records a second."""
+    if options.unpaced:
+        return None, None
+    timed = profile.time.field is not None and options.bursts is None
+    if options.rate is None and options.speed is None:
+        return (None, 1.0) if timed else (1000.0, None)
+    return options.rate, options.speed
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _topics(options: ReplayOptions, settings: ReplaySettings, stop: threading.Event) -> list[int]:
+    """Create the missing topics; the number of partitions of each site's."""
+    names = [options.topic_of(site) for site in options.sites]
+    specs = [TopicSpec(name, settings.partitions, settings.topic_config) for name in names]
+    ensure_topics(settings.records, specs, settings.replication_factor, stop)
+    with open_admin(settings.records, client_id="streamgauge-replay", stop=stop) as admin:
+        states = admin.describe(names)
+    return [states[name].partitions if name in states else settings.partitions for name in names]
+
+
+class _Moved:
+    """How much of what is to be sent was read, in bytes on disk, or in rows where a stop row is given."""
+
+    def __init__(self, size_bytes: int, options: ReplayOptions) -> None:
+        self._total, self._read = size_bytes * max(1, options.loops), 0
+        self._options = options
+
+    def __call__(self, size_bytes: int) -> None:
+        self._read += size_bytes
+
+    def share_of(self, ledger: Ledger, begin: Position) -> Share:
+        """The share of all that is sent; None where it never ends."""
+        options = self._options
+        copies = len(options.sites) if options.split and options.split.kind == "stage" else 1
+
+        def share() -> float | None:
+            if options.stop_row is not None and options.loops:
+                total = (options.stop_row - options.start_row) * options.loops
+                return min(1.0, (begin.row + sum(ledger.sent.values()) / copies) / total)
+            if options.bursts or not options.loops or not self._total:
+                return None
+            # Split by time reads every file once a site.
+            passes = len(options.sites) if options.split and options.split.kind == "time" else 1
+            return min(1.0, self._read / (self._total * passes))
+
+        return share
+
+
+def main(options: Callable[[], ReplayOptions], resume: Path | None, bootstrap_servers: str | None) -> int:
+    """Run the replay; returns the exit code. What is wrong in the options is one line: they are read here."""
+    given = {"records": {"bootstrap_servers": bootstrap_servers}} if bootstrap_servers else {}
+    return run_service(lambda: run(options(), load_settings(ReplaySettings, **given), resume, stop_event()))

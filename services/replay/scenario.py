@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -159,3 +159,14 @@ def share_out(rows: Rows, shares: list[float], seed: int) -> list[Rows]:
     edges = np.round(np.cumsum(shares) / np.sum(shares) * len(rows)).astype(int)
     parts = np.split(dealt, edges[:-1])
     return [part if len(part) else rows[:1] for part in parts]
+
+
+def interleave(shares: Sequence[float], length: int = 10_000) -> NDArray[np.int64]:
+    """(length,) whose turn it is: every index as often as its share says, evenly spread.
+
+    >>> interleave([2, 1, 1], 4).tolist()
+    [0, 1, 2, 0]
+    """
+    counts = np.diff(np.round(np.cumsum([0.0, *shares]) / sum(shares) * length)).astype(int)
+    places = np.concatenate([(np.arange(count) + 0.5) / count for count in counts if count])
+    return np.repeat(np.arange(len(counts)), counts)[np.argsort(places, kind="stable")]

@@ -78,15 +78,9 @@ def start_services(plant: Plant) -> None:
     own, pinned = create_key(keys / "own", "aggregator")
     node, _ = create_key(keys / "nodes", "site-a/edge")
     topic = f"{plant.prefix}site-a"
-    replay = plant.service(
-        "replay",
-        "services.replay.main",
-        RECORDS__BOOTSTRAP_SERVERS=plant.servers,
-        TOPIC=f"{plant.prefix}{{site}}",
-        SITES='{"site-a": 1}',
-        RATE=0,
-        TOTAL_RECORDS=RECORDS,
-    )
+    words = f"replay nsl-kdd nsl-kdd-sample --topic {topic} --bursts default --max --every 0.001s"
+    words += f" --stop-row {RECORDS} --bootstrap-servers {plant.servers}"
+    replay = plant.start("replay", [sys.executable, "-m", "services.cli", *words.split()], {})
     assert replay.wait(DEADLINE_S) == 0, plant.log()  # then its topic is there
     cluster = {"FEDERATION_CLUSTER__BOOTSTRAP_SERVERS": plant.servers}
     plant.service(

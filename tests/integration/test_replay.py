@@ -1,4 +1,4 @@
-"""The replay as a process, on Apache Kafka and on the embedded broker."""
+"""The replay as a process, on Apache Kafka and on the embedded broker, with either client."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,9 +20,11 @@ from services.runtime.log import LogRecord, Partition
 from streamgauge.profiles.decoder import Decoder
 from streamgauge.profiles.profile import load_profile
 from tests.brokers import cluster_of
+from tests.support.dataset_files import SWAT_ATTACK, SWAT_NORMAL
 
 DEADLINE_S = 60
-PREFIX = "STREAMGAUGE_REPLAY_"
+Start = Callable[..., "subprocess.Popen[str]"]
+BURSTS = "nsl-kdd nsl-kdd-sample --sites east=3,west=1 --bursts normal=800,length=800"
 
 
 @pytest.fixture(params=["kafka", "embedded"])
@@ -31,18 +34,14 @@ def broker(request: pytest.FixtureRequest) -> LocalBroker:
 
 
 @pytest.fixture
-def start(broker: LocalBroker, topic_prefix: str) -> Callable[..., subprocess.Popen[str]]:
-    """Start a replay process with settings for two sites."""
+def start(broker: LocalBroker, topic_prefix: str) -> Start:
+    """Start a replay process with the given words and settings."""
 
-    def begin(**settings: object) -> subprocess.Popen[str]:
-        chosen = {
-            "RECORDS__BOOTSTRAP_SERVERS": broker.bootstrap_servers,
-            "TOPIC": f"{topic_prefix}{{site}}",
-            "SITES": '{"east": 3, "west": 1}',
-        } | settings
-        own = {f"{PREFIX}{name}": str(value) for name, value in chosen.items()}
-        others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-        command = [sys.executable, "-m", "services.replay.main"]
+    def begin(words: str, **settings: str) -> subprocess.Popen[str]:
+        own = {f"STREAMGAUGE_REPLAY_{name}": value for name, value in settings.items()}
+        others = {name: value for name, value in os.environ.items() if not name.startswith("STREAMGAUGE_REPLAY_")}
+        command = [sys.executable, "-m", "services.cli", "replay", *words.split()]
+        command += ["--topic", f"{topic_prefix}{{site}}", "--bootstrap-servers", broker.bootstrap_servers]
         return subprocess.Popen(
             command, env=others | own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -70,11 +69,11 @@ def lines(out: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
+@pytest.mark.parametrize("client", ["kafka-python", "librdkafka"])
 def test_what_is_sent_arrives_and_decodes_even_with_event_times_in_the_future(
-    broker: LocalBroker, topic_prefix: str, start: Callable[..., subprocess.Popen[str]]
+    broker: LocalBroker, topic_prefix: str, start: Start, client: str
 ) -> None:
-    settings = {"RATE": 0, "TOTAL_RECORDS": 2000, "NORMAL_RECORDS": 800, "BURST_RECORDS": 800, "STEP_S": 60}
-    process = start(**settings, BACKDATE_S=0)
+    process = start(f"{BURSTS} --max --stop-row 2000 --every 60s --times now", CLIENT=client)
     out, errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0, errors
     last = lines(out)[-1]
@@ -92,8 +91,24 @@ def test_what_is_sent_arrives_and_decodes_even_with_event_times_in_the_future(
         )
 
 
-def test_sigterm_ends_an_endless_replay_with_a_last_line(start: Callable[..., subprocess.Popen[str]]) -> None:
-    process = start(RATE=200)
+@pytest.mark.parametrize("client", ["kafka-python", "librdkafka"])
+def test_files_of_2015_arrive_with_their_own_times_in_order_of_time(
+    broker: LocalBroker, topic_prefix: str, start: Start, client: str, tmp_path: Path
+) -> None:
+    (tmp_path / "SWaT_Dataset_Attack_v0.csv").write_bytes(SWAT_ATTACK)
+    (tmp_path / "SWaT_Dataset_Normal_v1.csv").write_bytes(SWAT_NORMAL)
+    process = start(f"swat {tmp_path} --speed 1000x --longest-gap 0.2s --send-labels", CLIENT=client)
+    out, errors = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, errors
+    assert lines(out)[-1]["attacks"] == {"site-1": 2}
+    records = read(broker, f"{topic_prefix}site-1", 5)
+    decoded = Decoder(load_profile("swat"), learn_labels=True).decode(records)
+    assert decoded.labels.tolist() == [0, 0, 0, 1, 1]
+    assert [record.timestamp / 1000 for record in records] == decoded.times.tolist()
+
+
+def test_sigterm_ends_an_endless_replay_with_a_last_line(start: Start) -> None:
+    process = start("nsl-kdd nsl-kdd-sample --bursts default --rate 200/s")
     assert process.stdout is not None
     first = json.loads(process.stdout.readline())
     process.send_signal(signal.SIGTERM)
@@ -105,10 +120,10 @@ def test_sigterm_ends_an_endless_replay_with_a_last_line(start: Callable[..., su
     assert sum(lines(out)[-1]["sent"].values()) >= sum(first["sent"].values())
 
 
-def test_a_wrong_setting_is_one_line_and_exit_code_2(start: Callable[..., subprocess.Popen[str]]) -> None:
-    process = start(DATA="nowhere.csv")
+def test_a_wrong_word_is_one_line_and_exit_code_2(start: Start) -> None:
+    process = start("nsl-kdd nowhere.csv")
     _, errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 2
     assert errors.splitlines()[-1] == (
-        "data 'nowhere.csv': no such file; give the path of a .csv or .csv.gz, or 'nsl-kdd-sample'"
+        "data 'nowhere.csv': no such file or folder, and no file matches it as a pattern"
     )

@@ -21,11 +21,14 @@ class Dataset:
         files: patterns of the files that make the whole data set, each row once; of several groups of patterns the
             first with any file counts.
         read: one file to a table; the profile names the columns. Raises DataError.
+        header: a column of the header, which may stand below titles; ``""``: the header is the first line; None:
+            there is none, or a broken one that `read` drops. Lines below it can be read a block at a time.
     """
 
     folder: str
     files: tuple[tuple[str, ...], ...]
     read: Callable[[SourceFile, Profile], Table]
+    header: str | None = ""
 
 
 LOADERS: Registry[Dataset] = Registry("data set", "streamgauge.profiles.loaders")

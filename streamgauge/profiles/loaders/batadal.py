@@ -22,4 +22,4 @@ def read(file: SourceFile, profile: Profile) -> Table:
     return table_of(columns, profile, truth, times=times, entities=constant("plant", len(columns)))
 
 
-LOADERS.register("batadal")(Dataset("batadal", (("BATADAL_*.csv",),), read))
+LOADERS.register("batadal")(Dataset("batadal", (("BATADAL_*.csv",),), read, "DATETIME"))

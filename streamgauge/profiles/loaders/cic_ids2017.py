@@ -29,4 +29,4 @@ def read(file: SourceFile, profile: Profile) -> Table:
     return table_of(columns, profile, truth_of(columns.columns["Label"], profile.label, spell=_spelled))
 
 
-LOADERS.register("cic-ids2017")(Dataset("cic-ids2017", (("*.csv",),), read))
+LOADERS.register("cic-ids2017")(Dataset("cic-ids2017", (("*.csv",),), read, "Label"))

@@ -28,4 +28,4 @@ def read(file: SourceFile, profile: Profile) -> Table:
     return table_of(columns, profile, truth, times=times, entities=constant(device, n))
 
 
-LOADERS.register("ciciot2022")(Dataset("ciciot2022", (("*.csv",),), read))
+LOADERS.register("ciciot2022")(Dataset("ciciot2022", (("*.csv",),), read, TIME))

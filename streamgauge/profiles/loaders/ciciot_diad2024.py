@@ -64,4 +64,4 @@ def _family(name: str) -> str:
     )
 
 
-LOADERS.register("ciciot-diad2024")(Dataset("ciciot-diad2024", (("*.csv",),), read))
+LOADERS.register("ciciot-diad2024")(Dataset("ciciot-diad2024", (("*.csv",),), read, None))

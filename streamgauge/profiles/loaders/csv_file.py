@@ -68,6 +68,12 @@ def without_header(file: SourceFile, names: Sequence[str], *, number_at: int) ->
     return CsvText(file.name, data if is_data else rest, tuple(names))
 
 
+def names_all(file: SourceFile, profile: Profile) -> bool:
+    """Whether the first line is a header with every feature of the profile."""
+    names = _cells(file.data.removeprefix(BOM).partition(b"\n")[0], ",")
+    return {*(f.field for f in profile.numeric), *(f.field for f in profile.categorical)} <= set(names)
+
+
 def is_number(text: str) -> bool:
     """Whether a cell spells a number."""
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamgauge.profiles.loaders.base import LOADERS, Dataset
-from streamgauge.profiles.loaders.csv_file import read_columns, without_header
+from streamgauge.profiles.loaders.csv_file import names_all, read_columns, with_header, without_header
 from streamgauge.profiles.loaders.files import SourceFile
 from streamgauge.profiles.loaders.table import Table
 from streamgauge.profiles.loaders.truth import table_of, truth_of
@@ -25,7 +25,9 @@ FIELDS = (
 
 def _reader(fields: tuple[str, ...], file: SourceFile, profile: Profile) -> Table:
     assert profile.label is not None
-    columns = read_columns(without_header(file, fields, number_at=0), profile, ["label"])
+    # Copies of it are about with a header; the bundled sample is one.
+    text = with_header(file) if names_all(file, profile) else without_header(file, fields, number_at=0)
+    columns = read_columns(text, profile, ["label"])
     truth = truth_of(columns.columns["label"], profile.label, spell=lambda label: label.removesuffix("."))
     return table_of(columns, profile, truth, entities=columns.columns["service"])
 
@@ -40,5 +42,5 @@ def read_kdd99(file: SourceFile, profile: Profile) -> Table:
     return _reader(FIELDS, file, profile)
 
 
-LOADERS.register("nsl-kdd")(Dataset("nsl-kdd", (("KDDTrain+.txt", "KDDTest+.txt"),), read_nsl_kdd))
-LOADERS.register("kdd99")(Dataset("kdd99", (("kddcup.data_10_percent", "corrected"),), read_kdd99))
+LOADERS.register("nsl-kdd")(Dataset("nsl-kdd", (("KDDTrain+.txt", "KDDTest+.txt"),), read_nsl_kdd, None))
+LOADERS.register("kdd99")(Dataset("kdd99", (("kddcup.data_10_percent", "corrected"),), read_kdd99, None))

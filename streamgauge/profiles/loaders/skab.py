@@ -27,4 +27,4 @@ def read(file: SourceFile, profile: Profile) -> Table:
     return table_of(columns, profile, truth, times=times, entities=constant(run, n))
 
 
-LOADERS.register("skab")(Dataset("skab", (("*.csv",),), read))
+LOADERS.register("skab")(Dataset("skab", (("*.csv",),), read, "datetime"))

@@ -36,4 +36,4 @@ def read(file: SourceFile, profile: Profile) -> Table:
     return table_of(columns, profile, truth, times=times, entities=constant("plant", len(columns)))
 
 
-LOADERS.register("swat")(Dataset("swat", (("*Normal_v1*.csv", "*Attack_v0*.csv"), ("*.csv",)), read))
+LOADERS.register("swat")(Dataset("swat", (("*Normal_v1*.csv", "*Attack_v0*.csv"), ("*.csv",)), read, "Timestamp"))

@@ -48,4 +48,4 @@ def read(file: SourceFile, profile: Profile) -> Table:
 
 
 for _device, _file in DEVICES.items():
-    LOADERS.register(PREFIX + _device)(Dataset("ton-iot", ((f"Train_Test_IoT_{_file}.csv",),), read))
+    LOADERS.register(PREFIX + _device)(Dataset("ton-iot", ((f"Train_Test_IoT_{_file}.csv",),), read, "label"))

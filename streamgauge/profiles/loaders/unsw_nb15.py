@@ -20,4 +20,4 @@ def read(file: SourceFile, profile: Profile) -> Table:
     return table_of(columns, profile, truth, entities=columns.columns["service"])
 
 
-LOADERS.register("unsw-nb15")(Dataset("unsw-nb15", FILES, read))
+LOADERS.register("unsw-nb15")(Dataset("unsw-nb15", FILES, read, "attack_cat"))

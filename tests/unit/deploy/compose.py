@@ -107,7 +107,7 @@ def settled() -> dict[str, dict[str, Any]]:
 
 
 def command_of(service: Mapping[str, Any]) -> str:
-    return " ".join(service["command"])
+    return str(service["command"][0])
 
 
 def stage_of(service: Mapping[str, Any]) -> Stage:

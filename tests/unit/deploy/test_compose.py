@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 from services.aggregator.settings import AggregatorSettings
 from services.api.settings import ApiSettings
 from services.edge_node.settings import EdgeSettings
-from services.replay.settings import ReplaySettings
+from services.replay.options import read_sites
 from services.runtime.brokers import kafka
 from services.runtime.hosts import is_loopback
 from services.runtime.settings import ClusterSettings, variable_names
@@ -168,15 +168,17 @@ def test_the_parts_fit_each_other(load: Load) -> None:
     nodes: list[EdgeSettings] = [settings_of(name, load) for name in SETTLED if name.startswith("edge")]
     aggregator: AggregatorSettings = settings_of("aggregator", load)
     api: ApiSettings = settings_of("api", load)
-    replay: ReplaySettings = settings_of("replay", load)
     for node in nodes:
         assert node.detector == aggregator.detector
         assert node.aggregator == api.aggregator == aggregator.name
         assert (node.federation, node.topic_prefix) == (aggregator.federation, aggregator.topic_prefix)
         assert node.aggregator_key_file == api.aggregator_key_file
         load_profile(node.profile)
-    assert {node.profile for node in nodes} == {replay.profile}
-    assert {topic for node in nodes for topic in node.topics} == {replay.topic_of(site) for site in replay.sites}
+    arguments = compose.services()["replay"]["command"][1:]
+    assert {node.profile for node in nodes} == {arguments[0]}
+    options = dict(word.removeprefix("--").split("=", 1) for word in arguments if "=" in word)
+    topics = {options["topic"].replace("{site}", site.name) for site in read_sites(options["sites"])}
+    assert {topic for node in nodes for topic in node.topics} == topics
     assert api.nodes_keys_dir == aggregator.nodes_keys_dir
     assert aggregator.min_nodes <= len(nodes)
 

@@ -70,7 +70,7 @@ def test_versions_are_pinned_and_extras_exist(target: str) -> None:
         name for each in installs for found in re.findall(r"\.\[([\w,]+)\]", each) for name in found.split(",")
     }
     assert extras <= set(PROJECT["optional-dependencies"])
-    assert extras == {"edge": {"edge"}, "tools": set()}.get(target, {target, "postgres"})
+    assert extras == {"edge": {"edge"}, "tools": {"data", "librdkafka"}}.get(target, {target, "postgres"})
 
 
 def test_only_the_edge_image_has_torch_and_that_for_cpus() -> None:

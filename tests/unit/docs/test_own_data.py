@@ -91,7 +91,7 @@ def test_the_profile_shown_in_the_readme_is_part_of_the_file() -> None:
 
 
 def test_the_commands_of_each_service_follow_its_settings() -> None:
-    sourced = [b.text for b in blocks("sh", "README.md") if "docs/examples" in b.text]
+    sourced = [b.text for b in blocks("sh", "README.md") if ". docs/examples" in b.text]
     assert len(sourced) == 3
     for text in sourced:
         name = re.search(r"examples/(\w+)\.env", text)

@@ -264,7 +264,7 @@ def test_missing_folders_and_files_are_named(tmp_path: Path) -> None:
         load("skab", tmp_path / "nowhere")
     (tmp_path / "SWaT_Dataset_Normal_v1.xlsx").write_bytes(b"PK")
     with pytest.raises(
-        DataError, match=r"no file like .*\*\.csv \(plain or \.gz\), but SWaT_Dataset_Normal_v1\.xlsx"
+        DataError, match=r"no file like .*\*\.csv \(plain, \.gz or \.xz\), but SWaT_Dataset_Normal_v1\.xlsx"
     ):
         load("swat", tmp_path)
     with pytest.raises(UnknownNameError, match="unknown data set 'nsl'; known: batadal"):

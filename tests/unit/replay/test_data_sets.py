@@ -1,17 +1,29 @@
-"""A loader's record, sent as JSON by the replay, comes out of its profile's decoder as it was."""
+"""Files as their owners publish them, sent by the replay, come out of their profile's decoder as they were."""
 
 from __future__ import annotations
 
-import json
+import gzip
+import io
+import lzma
+import tarfile
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import csv as arrow_csv
+from pyarrow import parquet
 
-from services.replay.data import load_recording
+from services.replay.main import SAMPLE
+from services.replay.samples import make_nsl_kdd
+from streamgauge.errors import DataError
+from streamgauge.profiles.decoder import Decoder
 from streamgauge.profiles.loaders import load
 from streamgauge.profiles.profile import load_profile
-from tests.support.dataset_files import FILES, write_dataset
-from tests.support.replayed import assert_without_loss
+from tests.support.dataset_files import FILES, SKAB_RUN, SWAT_ATTACK, SWAT_NORMAL, write_dataset
+from tests.support.replayed import assert_without_loss, chunks_of, messages_of, objects_of, options_of, sent_of
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
@@ -19,9 +31,113 @@ def test_records_survive_the_way_through_json(name: str, tmp_path: Path) -> None
     assert_without_loss(load(name, write_dataset(name, tmp_path)), load_profile(name))
 
 
-def test_a_folder_is_replayed_by_its_loader(tmp_path: Path) -> None:
-    write_dataset("batadal", tmp_path)
-    recording = load_recording(str(tmp_path), load_profile("batadal"), send_labels=True)
-    assert recording.labels == ["normal", "attack", "normal", "attack8"], "rows without a label are left out"
-    assert recording.entities == ["plant"] * 4
-    assert [json.loads(b"{" + body)["ATT_FLAG"] for body in recording.bodies] == ["0", "attack", "0", "attack8"]
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_a_folder_is_read_a_block_at_a_time_as_its_loader_reads_it_whole(name: str, tmp_path: Path) -> None:
+    folder, unpacked = tmp_path / "data", tmp_path / "unpacked"
+    folder.mkdir()
+    unpacked.mkdir()
+    whole = load(name, write_dataset(name, folder))
+    tables = [chunk.table for chunk in chunks_of(options_of(name, [folder]), unpacked)]
+    assert sum(map(len, tables)) == len(whole)
+    assert sorted(k for t in tables for k in t.attack_types) == sorted(whole.attack_types)
+    assert {e for t in tables for e in t.entities} == set(whole.entities)
+
+
+def test_swat_as_its_owner_publishes_it_comes_in_order_and_decodes(tmp_path: Path) -> None:
+    (tmp_path / "SWaT_Dataset_Attack_v0.csv").write_bytes(SWAT_ATTACK)
+    (tmp_path / "SWaT_Dataset_Normal_v1.csv.gz").write_bytes(gzip.compress(SWAT_NORMAL))
+    options = options_of("swat", [tmp_path], send_labels=True)
+    (unpacked := tmp_path / "unpacked").mkdir()
+    sent = [each for messages in messages_of(options, unpacked) for each in sent_of(messages)]
+    decoded = Decoder(load_profile("swat"), learn_labels=True).decode(sent)
+    assert decoded.rejected == []
+    assert decoded.labels.tolist() == [0, 0, 0, 1, 1]
+    assert (np.diff(decoded.times) > 0).all(), (
+        "the normal week comes before the attacks, whatever the files' names"
+    )
+    assert decoded.values[:, :2].tolist() == [[0.25, 1.25]] * 5, "decimal commas and all"
+
+
+def _tar(text: bytes) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:xz") as archive:
+        info = tarfile.TarInfo("valve.csv")
+        info.size = len(text)
+        archive.addfile(info, io.BytesIO(text))
+    return out.getvalue()
+
+
+def _zip(text: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("inner/valve.csv", text)
+    return out.getvalue()
+
+
+def _parquet(text: bytes) -> bytes:
+    table = arrow_csv.read_csv(io.BytesIO(text), parse_options=arrow_csv.ParseOptions(delimiter=";"))
+    assert pa.types.is_timestamp(table["datetime"].type)
+    out = io.BytesIO()
+    parquet.write_table(table, out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("ending", "packed"),
+    [
+        ("csv", bytes),
+        ("csv.gz", gzip.compress),
+        ("csv.xz", lzma.compress),
+        ("zip", _zip),
+        ("tar.xz", _tar),
+        ("parquet", _parquet),
+    ],
+)
+@pytest.mark.parametrize("given", ["file", "folder", "pattern"])
+def test_every_kind_of_file_gives_the_same_records(
+    ending: str, packed: Callable[[bytes], bytes], given: str, tmp_path: Path
+) -> None:
+    (unpacked := tmp_path / "unpacked").mkdir()
+    path = tmp_path / "data" / f"valve.{ending}"
+    path.parent.mkdir()
+    path.write_bytes(packed(SKAB_RUN))
+    files = {"file": path, "folder": path.parent, "pattern": path.parent / "v*"}
+    first, second = objects_of(options_of("skab", [files[given]]), unpacked)
+    assert first["datetime"] == "2020-03-09T10:14:33.000Z"
+    assert first["Current"] == 1.5
+    assert second["Pressure"] == -0.6
+
+
+def test_the_bundled_sample(tmp_path: Path) -> None:
+    tables = [chunk.table for chunk in chunks_of(options_of("nsl-kdd", [SAMPLE], start_row=200), tmp_path)]
+    kinds = np.concatenate([table.attack_types for table in tables])
+    assert len(set(kinds)) == 23
+    assert 0 <= make_nsl_kdd.NORMAL - int((kinds == "normal").sum()) <= 200
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text.replace(b";1.5;", b";n/a;", 1).replace(b"n/a", b"x"), "column 'Current'"),
+        (lambda text: text.replace(b";Current", b";Currant"), "lacks the columns Current"),
+        (lambda text: text.replace(b";233", b"", 1), "Expected 11 columns, got 10"),
+        (lambda text: b"", "is empty"),
+    ],
+)
+def test_a_wrong_file_is_named_with_what_is_wrong(
+    change: Callable[[bytes], bytes], said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "valve.csv"
+    path.write_bytes(change(SKAB_RUN))
+    with pytest.raises(DataError) as caught:
+        chunks_of(options_of("skab", [path]), tmp_path)
+    assert said in str(caught.value)
+    assert "valve.csv" in str(caught.value)
+
+
+def test_what_is_not_there_and_what_is_cut_off(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file or folder"):
+        chunks_of(options_of("skab", [tmp_path / "no*.csv"]), tmp_path)
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(SKAB_RUN)[:-20])
+    with pytest.raises(DataError, match="cannot be read or unpacked"):
+        chunks_of(options_of("skab", [tmp_path / "a.csv.gz"]), tmp_path)

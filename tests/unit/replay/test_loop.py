@@ -1,33 +1,34 @@
-"""The loop on the in-memory broker and a clock of the test's own."""
+"""The loop on the in-memory broker and a clock of the test's own: pacing, progress, position, bursts."""
 
 from __future__ import annotations
 
-import atexit
-import gzip
 import io
 import json
-import shutil
-import tempfile
 import threading
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from services.replay.loop import Pacer, Replay
-from services.replay.main import make_sites
+from services.replay.faults import Faults
+from services.replay.loop import Ledger, Replay, Reporter
+from services.replay.main import SAMPLE, inputs_of, make_source, pace
+from services.replay.messages import Composer, Messages
 from services.replay.metrics import ReplayMetrics
-from services.replay.samples import make_nsl_kdd
-from services.replay.settings import ReplaySettings
-from services.runtime.errors import SettingsError
+from services.replay.options import ReplayOptions
+from services.replay.pacing import Pacer
+from services.replay.position import Position, PositionFile
+from services.replay.progress import JsonLines
+from services.replay.senders import DeliveringSender
 from services.runtime.memory import MemoryBroker
-from services.runtime.settings import load_settings
+from streamgauge.errors import ConfigurationError
 from streamgauge.profiles.decoder import Decoder
 from streamgauge.profiles.profile import load_profile
+from tests.support.dataset_files import SKAB_RUN
+from tests.support.replayed import NOW_S, options_of
 
-NOW_S = 1_700_000_000.0
-CLUSTER = {"bootstrap_servers": "127.0.0.1:9"}
+BURSTS: dict[str, Any] = {"sites": "site-a=50,site-b=30,site-c=20", "bursts": "normal=1000", "times": "now-5d"}
 
 
 class Clock:
@@ -41,45 +42,64 @@ class Clock:
         return self.now
 
 
-@cache
-def small_sample() -> Path:
-    """The head of the bundled sample: the whole takes a second to read."""
-    lines = gzip.decompress(make_nsl_kdd.TARGET.read_bytes()).splitlines(keepends=True)
-    path = Path(tempfile.mkdtemp(prefix="streamgauge-test-")) / "sample.csv"
-    path.write_bytes(b"".join(lines[:1500]))
-    atexit.register(shutil.rmtree, path.parent)
-    return path
+class Ran:
+    """A replay from the beginning, or from the position in a file, to its end or its stop."""
+
+    def __init__(
+        self,
+        options: ReplayOptions,
+        folder: Path,
+        *,
+        broker: MemoryBroker | None = None,
+        file: PositionFile | None = None,
+        stop_after: int | None = None,
+    ) -> None:
+        profile, stop, clock = load_profile(options.profile), threading.Event(), Clock(0.1)
+        self.broker = broker or MemoryBroker()
+        for site in options.sites:
+            if options.topic_of(site) not in self.broker.topics:
+                self.broker.create_topic(options.topic_of(site), 2)
+        begin = file.read() if file else Position()
+        source = make_source(options, profile, inputs_of(options.files, profile, folder), NOW_S, lambda _: None)
+        self.metrics, out = ReplayMetrics(), io.StringIO()
+        sender = _Stopping(DeliveringSender(self.broker.producer()), stop, stop_after)
+        reporter = Reporter(JsonLines(out, {"port": 1}), self.metrics, clock, lambda: None, file)
+        rate, speed = pace(options, profile)
+        replay = Replay(
+            source,
+            Composer(options, profile, [2] * len(options.sites)),
+            Faults(options.faults, options.seed, profile),
+            sender,
+            Pacer(rate, speed, clock()),
+            Ledger(options.sites, self.metrics),
+            130,
+        )
+        self.done = replay.run(stop, reporter, begin)
+        self.lines = [json.loads(line) for line in out.getvalue().splitlines()]
 
 
-def settings(**changes: Any) -> ReplaySettings:
-    defaults: dict[str, Any] = {
-        "data": str(small_sample()),
-        "records": CLUSTER,
-        "rate": 0,
-        "step_s": 0.5,
-        "batch_records": 130,
-        "normal_records": 1000,
-        "total_records": 3000,
-    }
-    return load_settings(ReplaySettings, **(defaults | changes))
+class _Stopping:
+    """Asks for the stop after so many messages."""
+
+    def __init__(self, sender: DeliveringSender, stop: threading.Event, after: int | None) -> None:
+        self._sender, self._stop, self._left = sender, stop, after
+
+    def send(self, messages: Messages, low: int, high: int) -> None:
+        self._sender.send(messages, low, high)
+        if self._left is not None:
+            self._left -= high - low
+            if self._left <= 0:
+                self._stop.set()
+
+    def flush(self) -> None: ...
+    def close(self) -> None: ...
 
 
-def replay(chosen: ReplaySettings, clock: Clock) -> tuple[MemoryBroker, list[dict[str, Any]], ReplayMetrics]:
-    broker, metrics, out = MemoryBroker(), ReplayMetrics(), io.StringIO()
-    for site in chosen.sites:
-        broker.create_topic(chosen.topic_of(site), chosen.partitions)
-    pacer = Pacer(chosen.rate, chosen.batch_records, chosen.total_records, clock())
-    sites = make_sites(chosen, NOW_S)
-    Replay(sites, chosen.sites, broker.producer(), pacer, metrics, clock).run(threading.Event(), out, port=1)
-    return broker, [json.loads(line) for line in out.getvalue().splitlines()], metrics
-
-
-def test_sites_get_their_shares_and_the_truth_in_a_header() -> None:
-    broker, lines, metrics = replay(settings(), Clock(0.1))
-    profile = load_profile("nsl-kdd")
-    attacks = {}
+def test_bursts_sites_get_their_shares_and_the_truth_in_a_header(tmp_path: Path) -> None:
+    ran = Ran(options_of("nsl-kdd", [SAMPLE], stop_row=3000, unpaced=True, **BURSTS), tmp_path)
+    profile, attacks = load_profile("nsl-kdd"), {}
     for site, share in (("site-a", 1500), ("site-b", 900), ("site-c", 600)):
-        records = broker.records(f"{site}.records")
+        records = ran.broker.records(f"{site}.records")
         assert len(records) == share
         decoded = Decoder(profile, learn_labels=True).decode(records)
         assert decoded.rejected == []
@@ -87,88 +107,122 @@ def test_sites_get_their_shares_and_the_truth_in_a_header() -> None:
         assert [r.key.decode() if r.key else "" for r in records] == decoded.entities
         truths = [json.loads(dict(r.headers)["sg_truth"]) for r in records]
         attacks[site] = sum(truth["attack"] for truth in truths)
-        assert attacks[site] == metrics.attacks.labels(site)._value.get()
+        assert attacks[site] == ran.metrics.attacks.labels(site)._value.get()
         assert len({(r.key, r.partition) for r in records}) == len({r.key for r in records})
-    assert lines[-1]["phase"] == "done"
-    assert lines[-1]["sent"] == {"site-a": 1500, "site-b": 900, "site-c": 600}
-    assert lines[-1]["attacks"] == attacks
+        times = np.array(sorted(r.timestamp for r in records)) / 1000
+        assert times[0] < NOW_S - 5 * 86_400 + 10
+        assert (np.diff(times) > 0).all()
+    assert ran.lines[-1]["phase"] == "done"
+    assert ran.lines[-1]["sent"] == {"site-a": 1500, "site-b": 900, "site-c": 600}
+    assert ran.lines[-1]["attacks"] == attacks
     assert sum(attacks.values()) == 100
-    assert {line["phase"] for line in lines} >= {"normal", "burst"}
-    assert all(line["port"] == 1 for line in lines)
+    assert {line["phase"] for line in ran.lines} >= {"normal", "burst"}
+    assert all(line["port"] == 1 for line in ran.lines)
 
 
-def test_event_time_goes_on_evenly_and_alike_at_all_sites() -> None:
-    broker, lines, _ = replay(settings(), Clock(0.1))
-    start_ms = int((NOW_S - 5 * 86_400) * 1000)
-    for site, step_ms in (("site-a", 1000), ("site-c", 2500)):
-        times = sorted(r.timestamp for r in broker.records(f"{site}.records"))
-        assert times == [start_ms + i * step_ms for i in range(len(times))]
-    assert lines[-1]["event_time"].startswith("2023-11-09T22:38")
-
-
-def test_the_same_seed_sends_the_same_bytes_and_another_does_not() -> None:
-    def sent(**changes: Any) -> list[bytes | None]:
-        return [r.value for r in replay(settings(**changes), Clock(0.1))[0].records("site-b.records")]
-
-    assert sent() == sent(batch_records=7)
-    assert sent() != sent(seed=1)
-
-
-def test_labels_on_request() -> None:
-    broker, _, _ = replay(settings(send_labels=True), Clock(0.1))
-    decoded = Decoder(load_profile("nsl-kdd"), learn_labels=True).decode(broker.records("site-a.records"))
-    assert set(decoded.labels.tolist()) == {0.0, 1.0}
-
-
-def test_a_source_with_a_time_field_gets_event_time_in_its_format(tmp_path: Path) -> None:
+def test_bursts_need_normal_records_and_the_attacks_they_are_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "valve.csv"
-    names = [f.field for f in load_profile("skab").numeric]
-    path.write_text(";".join(["datetime", *names, "anomaly"]) + "\n" + ";".join(["x", *"12345678", "0"]) + "\n")
-    chosen = settings(
-        data=str(path), profile="skab", sites={"plant": 1}, total_records=3, backdate_s=0, attack_share=0
-    )
-    broker, _, _ = replay(chosen, Clock(0.1))
-    decoded = Decoder(load_profile("skab")).decode(
-        sorted(broker.records("plant.records"), key=lambda r: r.timestamp)
-    )
-    assert decoded.rejected == []
-    assert decoded.times.tolist() == [NOW_S, NOW_S + 0.5, NOW_S + 1]
-    assert decoded.entities == ["plant"] * 3
+    path.write_bytes(SKAB_RUN.replace(b";1.0;1.0", b";0.0;0.0"))
+    with pytest.raises(ConfigurationError, match="every record is normal, but --bursts asks for 5% attacks"):
+        Ran(options_of("skab", [path], topic="t", bursts="default"), tmp_path)
+    path.write_bytes(SKAB_RUN.replace(b";0.0;0.0", b";1.0;1.0"))
+    with pytest.raises(ConfigurationError, match="there are none"):
+        Ran(options_of("skab", [path], topic="t", bursts="share=0"), tmp_path)
+
+
+def test_the_same_seed_sends_the_same_bytes_and_another_does_not(tmp_path: Path) -> None:
+    def sent(seed: int) -> list[bytes | None]:
+        options = options_of("nsl-kdd", [SAMPLE], stop_row=1500, unpaced=True, seed=seed, **BURSTS)
+        return [r.value for r in Ran(options, tmp_path).broker.records("site-b.records")]
+
+    assert sent(0) == sent(0)
+    assert sent(0) != sent(1)
+
+
+def test_after_a_stop_it_goes_on_where_it_was_and_nothing_is_lost(tmp_path: Path) -> None:
+    path, state = tmp_path / "valve.csv", tmp_path / "position.json"
+    header, first, _ = SKAB_RUN.split(b"\r\n", 2)
+    rows = [first.replace(b"10:14:33", b"10:%02d:%02d" % divmod(s, 60)) for s in range(1000)]
+    path.write_bytes(b"\n".join([header, *rows, b""]))
+    options = options_of("skab", [path], topic="t", unpaced=True, faults=("late:0.05:20s",))
+    whole = {r.value for r in Ran(options, tmp_path).broker.records("t")}
+    assert len(whole) == 1000
+    broker, runs = MemoryBroker(), 0
+    while True:
+        ran = Ran(options, tmp_path, broker=broker, file=PositionFile(state, "x"), stop_after=300)
+        runs += 1
+        if ran.done:
+            break
+        assert json.loads(state.read_text())["position"]["row"] > 0
+    assert runs > 2
+    assert not state.exists()
+    records = broker.records("t")
+    assert {r.value for r in records} == whole
+    assert len(records) < 1150, "a few held back ones may come twice"
+
+
+def messages(n: int, seconds: float = 1.0) -> Messages:
+    whole = np.arange(n)
+    due = 1000.0 + seconds * whole.astype(np.float64)
+    return Messages(
+        ["t"] * n, [b"k"] * n, [b"v"] * n, [()] * n, [0] * n, [0] * n,
+        whole * 0, due, whole, np.ones(n, np.int64), whole * 0, "sending",
+    )  # fmt: skip
 
 
 def test_the_rate_is_kept_and_an_outage_is_caught_up_only_in_part() -> None:
-    pacer = Pacer(rate=100, batch=10_000, total=0, now=0)
-    pacer.sent = pacer.due(1.0)
-    assert pacer.sent == 100
-    assert pacer.due(1.0) == 0
-    assert pacer.behind_s(1.5) == pytest.approx(0.5)
-    pacer.sent += pacer.due(61.0)
-    assert pacer.sent == 300, "2 of 60 s are caught up"
-    pacer.sent += pacer.due(62.0)
-    assert pacer.sent == 400
+    pacer, many = Pacer(rate=100, speed=None, now=0), messages(10_000)
+    assert pacer.due(many, 0, 1.0, 9999) == 100
+    pacer.sent(100)
+    assert pacer.due(many, 100, 1.0, 9999) == 0
+    assert pacer.behind_s(many, 100, 1.5) == pytest.approx(0.5)
+    assert pacer.due(many, 100, 61.0, 9999) == 200, "2 of 60 s are caught up"
+    pacer.sent(200)
+    assert pacer.due(many, 300, 62.0, 9999) == 100
+    assert pacer.due(many, 300, 62.0, 30) == 30
 
 
-def test_a_total_ends_it() -> None:
-    pacer = Pacer(rate=0, batch=70, total=100, now=0)
-    pacer.sent += pacer.due(0)
-    assert (pacer.sent, pacer.due(0), pacer.finished) == (70, 30, False)
-    pacer.sent += pacer.due(0)
-    assert pacer.finished
+def test_event_time_is_kept_at_the_speed() -> None:
+    pacer, many = Pacer(rate=None, speed=100, now=5.0), messages(10_000)
+    assert pacer.due(many, 0, 5.0, 9999) == 1
+    assert pacer.due(many, 1, 6.0, 9999) == 100
+    assert pacer.behind_s(many, 51, 6.0) == pytest.approx(0.49)
+    fast = Pacer(None, None, 0)
+    assert not fast.paced
+    assert fast.due(many, 0, 0.0, 70) == 70
+
+
+def test_a_long_gap_is_waited_for_only_so_long() -> None:
+    pacer, far = Pacer(None, 1.0, 0.0, longest_gap_s=5.0), messages(3, seconds=86_400)
+    assert pacer.due(far, 0, 0.0, 9) == 1
+    assert pacer.due(far, 1, 0.5, 9) == 0
+    assert pacer.due(far, 1, 5.4, 9) == 0
+    assert pacer.due(far, 1, 5.6, 9) == 1
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("changes", "said"),
     [
-        ("ATTACK_SHARE", "0.9", "STREAMGAUGE_REPLAY_ATTACK_SHARE=0.9: Input should be less than or equal to 0.5"),
-        ("SITES", '{"a": -1}', "STREAMGAUGE_REPLAY_SITES__A=-1"),
-        ("TOPIC", "all", "must contain {site}"),
-        ("RAET", "1", "did you mean STREAMGAUGE_REPLAY_RATE?"),
+        ({"rate": "fast"}, "--rate fast: write records a second"),
+        ({"speed": "-1x"}, "--speed -1x: write a factor"),
+        ({"sites": "0"}, "--sites 0: write a number from 1 to 1000"),
+        ({"sites": "a,a"}, "--sites a,a: write each name once"),
+        ({"sites": "a=x"}, "--sites a=x: write shares above 0"),
+        ({"sites": "2"}, "2 sites need --split, or --bursts"),
+        ({"sites": "2", "split": "entity", "topic": "t"}, "a pattern with {site}"),
+        ({"split": "dirichlet:0.3"}, "--split dirichlet:0.3: write stage, time, entity or dirichlet"),
+        ({"bursts": "share=0.9"}, "--bursts share=0.9: write a share from 0 to 0.5"),
+        ({"bursts": "x=1"}, "--bursts x=1: write default, or normal="),
+        ({"times": "yesterday"}, "--times yesterday: write original, now, now-5d or"),
+        ({"faults": ["drop:2"]}, "--fault drop:2: write one of drop:SHARE"),
+        ({"faults": ["late:0.1"]}, "--fault late:0.1: write one of"),
+        ({"every": "0"}, "--every 0: write a duration"),
+        ({"unpaced": True, "rate": "5"}, "--max is as fast as possible"),
+        ({"start_row": 5, "stop_row": 5}, "--stop-row 5: write a row after --start-row"),
+        ({"profile": "nsl-kdd", "times": "original"}, "have no time of their own"),
     ],
 )
-def test_a_wrong_setting_is_one_clear_line(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
-) -> None:
-    monkeypatch.setenv(f"STREAMGAUGE_REPLAY_{name}", value)
-    with pytest.raises(SettingsError) as caught:
-        load_settings(ReplaySettings, records=CLUSTER)
+def test_a_wrong_option_is_one_clear_line(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        options_of(changes.pop("profile", "skab"), ["x"], **changes)
     assert said in str(caught.value)

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.replay.loop import interleave
-from services.replay.scenario import Piece, Scenario, SiteStream, share_out
+from services.replay.scenario import Piece, Scenario, SiteStream, interleave, share_out
 from streamgauge.errors import ConfigurationError
 
 NORMALS = np.arange(100)

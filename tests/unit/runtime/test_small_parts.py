@@ -209,13 +209,13 @@ def test_the_doctor_says_what_is_wrong(
         "FEDERATION_CLUSTER__REQUEST_TIMEOUT_S": "1",
     }.items():
         monkeypatch.setenv(f"STREAMGAUGE_AGGREGATOR_{name}", value)
-    monkeypatch.setenv("STREAMGAUGE_REPLAY_RATES", "3")
+    monkeypatch.setenv("STREAMGAUGE_REPLAY_PARTITION", "3")
     assert doctor.main() == 1
     said = capsys.readouterr().out
     assert "none.key: No such file" in said
     assert "no node is enrolled" in said
     assert "connecting failed at 127.0.0.1:9" in said
-    assert "STREAMGAUGE_REPLAY_RATES: no such setting; did you mean STREAMGAUGE_REPLAY_RATE?" in said
+    assert "STREAMGAUGE_REPLAY_PARTITION: no such setting; did you mean STREAMGAUGE_REPLAY_PARTITIONS?" in said
 
 
 def test_the_doctor_looks_at_the_api_s_database_and_token_file(

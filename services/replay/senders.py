@@ -1,0 +1,108 @@
+"""The seam to the client that sends: kafka-python, or librdkafka where its extra is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+
+from services.replay.messages import Headers, Messages
+from services.replay.settings import ReplaySettings
+from services.runtime.errors import SettingsError
+from services.runtime.kafka import open_producer
+from services.runtime.log import Outgoing, Producer
+
+CLIENT_ID = "streamgauge-replay"
+
+
+class Sender(Protocol):
+    """Sends messages in their order."""
+
+    def send(self, messages: Messages, low: int, high: int) -> None:
+        """Hand over messages low to high; they may not be acknowledged yet. Raises StoppedError."""
+
+    def flush(self) -> None:
+        """Wait until all that was handed over is acknowledged. Raises StoppedError, BrokerError."""
+
+    def close(self) -> None:
+        """Free the sockets."""
+
+
+class DeliveringSender:
+    """On a `Producer` of ours, which waits for the acknowledgements of each call."""
+
+    def __init__(self, producer: Producer) -> None:
+        self._producer = producer
+
+    def send(self, messages: Messages, low: int, high: int) -> None:
+        """Send and wait."""
+        m, part = messages, slice(low, high)
+        columns = zip(
+            m.topics[part], m.keys[part], m.values[part], m.headers[part], m.partitions[part], m.stamps_ms[part],
+            strict=True,
+        )  # fmt: skip
+        self._producer.deliver([Outgoing(*each) for each in columns])
+
+    def flush(self) -> None:
+        """Nothing is left to wait for."""
+
+    def close(self) -> None:
+        """Free the sockets."""
+        self._producer.close()
+
+
+class BulkProducer(Protocol):
+    """What `RdSender` needs of `services.runtime.rdkafka_producer`, which is imported only where it is used."""
+
+    def hand_over(  # noqa: D102
+        self,
+        topics: Sequence[str],
+        keys: Sequence[bytes],
+        values: Sequence[bytes],
+        headers: Sequence[Headers],
+        partitions: Sequence[int],
+        stamps_ms: Sequence[int],
+    ) -> None: ...
+    def flush(self) -> None: ...  # noqa: D102
+    def close(self) -> None: ...  # noqa: D102
+
+
+def open_sender(settings: ReplaySettings, stop: threading.Event) -> Sender:
+    """The client of the settings.
+
+    Raises:
+        SettingsError: librdkafka is asked for and not installed.
+    """
+    installed = importlib.util.find_spec("confluent_kafka") is not None
+    if settings.client == "librdkafka" and not installed:
+        raise SettingsError(
+            "STREAMGAUGE_REPLAY_CLIENT=librdkafka: is not installed; pip install 'streamgauge[librdkafka]'"
+        )
+    if installed and settings.client != "kafka-python":
+        from services.runtime.rdkafka_producer import RdKafkaProducer
+
+        return RdSender(RdKafkaProducer(settings.records, CLIENT_ID, stop))
+    return DeliveringSender(open_producer(settings.records, client_id=CLIENT_ID, stop=stop))
+
+
+class RdSender:
+    """On librdkafka, which sends while the next messages are made."""
+
+    def __init__(self, producer: BulkProducer) -> None:
+        self._producer = producer
+
+    def send(self, messages: Messages, low: int, high: int) -> None:
+        """Hand over; waits where librdkafka's queue is full."""
+        m, part = messages, slice(low, high)
+        self._producer.hand_over(
+            m.topics[part], m.keys[part], m.values[part], m.headers[part], m.partitions[part], m.stamps_ms[part]
+        )
+
+    def flush(self) -> None:
+        """Wait for all acknowledgements."""
+        self._producer.flush()
+
+    def close(self) -> None:
+        """Free the sockets."""
+        self._producer.close()

@@ -1,0 +1,118 @@
+"""A file's records a block at a time, by the same loaders that read whole files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import IO, Any
+
+from streamgauge.errors import ConfigurationError
+from streamgauge.profiles.fields import ISO8601, STRPTIME, UNIX_MS
+from streamgauge.profiles.loaders.base import LOADERS, Dataset
+from streamgauge.profiles.loaders.csv_file import names_all, with_header
+from streamgauge.profiles.loaders.files import SourceFile
+from streamgauge.profiles.loaders.inputs import ANY, Input, open_input
+from streamgauge.profiles.loaders.own_file import read_own
+from streamgauge.profiles.loaders.table import Table
+from streamgauge.profiles.profile import Profile
+
+BLOCK_BYTES = 1 << 20
+"""Of text read at once: some thousand records."""
+_HEADER_BYTES = 1 << 18
+_PARQUET_ROWS = 4096
+Moved = Callable[[int], None]
+"""Told how many bytes of a file on disk were read since the last call."""
+
+
+def dataset_of(profile: Profile) -> Dataset:
+    """How files of a profile are read: by the loader of its name, else as one's own CSV files."""
+    if profile.name in LOADERS:
+        return LOADERS[profile.name]
+    return Dataset(profile.name, ANY, read_own)
+
+
+def stream_tables(
+    each: Input, profile: Profile, moved: Moved = lambda _: None, block_bytes: int = BLOCK_BYTES
+) -> Iterator[Table]:
+    """The records of one file in its order, a block at a time; memory does not grow with the file.
+
+    Args:
+        each: the file.
+        profile: names the columns; its loader knows how the owner writes them.
+        moved: told of the progress.
+        block_bytes: text of a block.
+
+    Raises:
+        DataError: see the loader; what is wrong in a block shows when the block is reached.
+        ConfigurationError: pyarrow is not installed.
+    """
+    dataset = dataset_of(profile)
+    blocks = _parquet_blocks if each.is_parquet else _text_blocks
+    for block in blocks(each, profile, dataset, moved, block_bytes):
+        if len(table := dataset.read(block, profile)):
+            yield table
+
+
+def _text_blocks(
+    each: Input, profile: Profile, dataset: Dataset, moved: Moved, block_bytes: int
+) -> Iterator[SourceFile]:
+    """Blocks of whole lines, each with the file's header above."""
+    with open_input(each) as (stream, raw):
+        at = 0
+        block = _lines(stream, max(block_bytes, _HEADER_BYTES))
+        header = b""
+        if dataset.header is not None or names_all(SourceFile(each.name, block), profile):
+            text = with_header(SourceFile(each.name, block), dataset.header or None)
+            header = block[: len(block) - len(text.data)]
+        first = True
+        while block.strip() or first:
+            yield SourceFile(each.name, block if first else header + block)
+            moved(raw.tell() - at)
+            at, first = raw.tell(), False
+            block = _lines(stream, block_bytes)
+
+
+def _lines(stream: IO[bytes], size: int) -> bytes:
+    return stream.read(size) + stream.readline()
+
+
+def _parquet_blocks(
+    each: Input, profile: Profile, dataset: Dataset, moved: Moved, block_bytes: int
+) -> Iterator[SourceFile]:
+    """Row groups written as CSV, so that one reader knows the quirks of a data set whatever the kind of file."""
+    try:
+        import pyarrow as pa
+        from pyarrow import csv as arrow_csv
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ConfigurationError("reading Parquet needs pyarrow; pip install 'streamgauge[data]'") from error
+
+    with open_input(each) as (stream, _):
+        file = parquet.ParquetFile(stream)
+        share = each.size_bytes / max(1, file.metadata.num_rows)
+        for batch in file.iter_batches(_PARQUET_ROWS):
+            columns = [_as_text(column, profile) for column in batch.columns]
+            out = pa.BufferOutputStream()
+            arrow_csv.write_csv(pa.RecordBatch.from_arrays(columns, batch.schema.names), out)
+            yield SourceFile(each.name[: -len(".parquet")] + ".csv", out.getvalue().to_pybytes())
+            moved(round(share * len(batch)))
+
+
+def _as_text(column: Any, profile: Profile) -> Any:
+    """Timestamps in the profile's format; categories as their values; the rest as CSV has it."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if not pa.types.is_timestamp(column.type):
+        return column
+    micros = column.cast(pa.timestamp("us"), safe=False)  # of a time with a zone: UTC
+    format_ = profile.time.format
+    if format_.startswith(STRPTIME):
+        # Of seconds: Arrow's %S would write the fraction too.
+        return compute.strftime(micros.cast(pa.timestamp("s"), safe=False), format_.removeprefix(STRPTIME))
+    if format_ == ISO8601:
+        whole = micros.cast(pa.timestamp("s"), safe=False)  # without a fraction where there is none
+        return (whole if compute.all(compute.equal(whole, micros)).as_py() else micros).cast(pa.string())
+    ticks = micros.cast(pa.int64())
+    return compute.divide(ticks.cast(pa.float64()), 1e3 if format_ == UNIX_MS else 1e6)
