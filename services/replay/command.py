@@ -49,7 +49,13 @@ class Arguments:
 
     def options(self) -> ReplayOptions:
         """Raises ConfigurationError, with what to write instead."""
-        timed = load_profile(self.profile).time.field is not None and self.bursts is None
+        profile = load_profile(self.profile)
+        if profile.long is not None:
+            raise ConfigurationError(
+                f"profile {profile.name!r} has layout = 'long': the replay sends all features of a record in one "
+                "message; give a profile with layout = 'wide'"
+            )
+        timed = profile.time.field is not None and self.bursts is None
         return ReplayOptions(
             profile=self.profile,
             files=tuple(self.files),
