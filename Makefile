@@ -9,6 +9,7 @@ BROKER ?= embedded
 DETECTOR ?= autoencoder
 API_PORT ?= 8000
 FLOWER := flwr[simulation]==1.41.*
+FLOWER_CLIENTS := $(shell grep -E '^(torch|scipy|numpy)==' constraints.txt 2>/dev/null)
 TABLE ?=
 
 .PHONY: demo test test-unit test-chaos check bench-speed bench-quality bench-flower kafka schemas clean help
@@ -57,11 +58,11 @@ bench-quality: $(READY)  ## The papers' tables and the strict one. TABLE=strict;
 	  || $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
 	@$(BIN)/python -m benchmarks.quality $(TABLE) $(ARGS)
 
-# Flower pins old versions of the web stack: it has an environment of its own.
-bench-flower: $(READY)  ## Our rules beside Flower's on the same inputs; writes docs/results/quality/flower.md.
+# Flower pins old versions of the web stack: it has an environment of its own; its clients train with our library.
+bench-flower: $(READY)  ## Our rules and wall time beside Flower's; docs/results/quality/. ARGS="--only speed" needs data.
 	@test -x var/flower/bin/python || $(PYTHON) -m venv var/flower
-	@$(BIN)/uv pip install --quiet --python var/flower/bin/python '$(FLOWER)' \
-	  || var/flower/bin/python -m pip install --quiet '$(FLOWER)'
+	@$(BIN)/uv pip install --quiet --python var/flower/bin/python '$(FLOWER)' $(FLOWER_CLIENTS) \
+	  || var/flower/bin/python -m pip install --quiet '$(FLOWER)' $(FLOWER_CLIENTS)
 	@$(BIN)/python -m benchmarks.flower --python var/flower/bin/python $(ARGS)
 
 kafka: $(READY)  ## A real Apache Kafka on this machine (Java 17 and Maven); keeps its data in var/kafka.

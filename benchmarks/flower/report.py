@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import BUSY
+
 HEAD = """<!-- Made by `make bench-flower`; do not edit. -->
 # Federation rules beside Flower's
 
@@ -38,3 +40,62 @@ def write(out: Path, result: dict[str, Any]) -> None:
     page = HEAD.format(**result) + "".join(lines) + TAIL
     (out / "flower.md").write_text(page)
     print(page)
+
+
+SPEED = """<!-- Made by `make bench-flower`; do not edit. -->
+# Wall time of a round beside Flower's simulation
+
+{clients} clients x {rounds} rounds on NSL-KDD (KDDTrain+, drawn at random, {training_rows:,} training records
+together), detector `mlp`, FedAvg of all clients, one epoch in batches of 128, seed {seed}. Flower {flower}
+simulates with Ray in an environment of its own; its clients call this project's own `train` on the same rows from
+the same initial weights, one torch thread each, one actor a core. Ours is `streamgauge.simulation` in one process
+on one torch thread, and so on one core. The first round does not count: code is loaded in it.
+
+{date}, commit {commit}; {cores} cores ({cpu}), Python {python}, torch {torch}. Load average {before:.1f} before
+and {after:.1f} after{busy}.
+
+| | ours | Flower |
+|---|---|---|
+| a round, s: median (least to most) | {ours_round} | {their_round} |
+| of it sending, training and merging, s | | {their_learning} |
+| of it training, summed over the clients, s | {ours_training} | {their_training} |
+| whole run with its start, s | {ours_whole:.1f} | {their_whole:.1f} |
+| accuracy on the clients' own test rows after the last round | {ours_accuracy:.4f} | {their_accuracy:.4f} |
+
+A round of Flower's is {ratio:.1f} times as long as ours. Ours measures every model on validation and test rows and
+finds thresholds; Flower's is measured on the test rows alone. The seeds of the trainings differ, so the accuracies
+do a little.
+"""
+
+
+def write_speed(out: Path, result: dict[str, Any]) -> None:
+    """`flower_speed.json` and `flower_speed.md`."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "flower_speed.json").write_text(json.dumps(result, indent=1) + "\n")
+    ours, theirs, head = result["ours"], result["theirs"], result["machine"]
+    page = SPEED.format(
+        **result["sizes"],
+        **{name: head[name] for name in ("date", "commit", "cores", "cpu", "python")},
+        flower=result["flower"],
+        training_rows=result["training_rows"],
+        torch=head["versions"]["torch"],
+        before=head["load_before"],
+        after=head["load_after"],
+        busy="; **the machine was shared: what counts is the ratio**" if head["load_before"] > BUSY else "",
+        ours_round=_spread(ours["round_s"]),
+        ours_training=_spread(ours["training_s"]),
+        ours_whole=ours["whole_s"],
+        ours_accuracy=ours["accuracy"],
+        their_round=_spread(theirs["round_s"]),
+        their_learning=_spread(theirs["learning_s"]),
+        their_training=_spread(theirs["training_s"]),
+        their_whole=theirs["whole_s"],
+        their_accuracy=theirs["accuracy"],
+        ratio=theirs["round_s"]["median"] / ours["round_s"]["median"],
+    )
+    (out / "flower_speed.md").write_text(page)
+    print(page)
+
+
+def _spread(seconds: dict[str, float]) -> str:
+    return f"{seconds['median']:.2f} ({seconds['least']:.2f} to {seconds['most']:.2f})"
