@@ -106,6 +106,8 @@ class Coordinator:
                     refused = action.reason
                 elif isinstance(action, ev.Keep) and content is not None:
                     self._collected[action.node] = content
+                elif isinstance(action, ev.KeepLate) and content is not None:
+                    self._keep_late(connection, *content)
                 elif (answer := self._obey(connection, action, now)) is not None:
                     answers.append((answer, None))
             pending = answers + pending[1:]
@@ -134,7 +136,7 @@ class Coordinator:
                     partitions = self._policy.vote_partitions
                 self._store.post(connection, self._scribe.marks(action.round, action.phase, partitions))
             case ev.Merge():
-                return self._merge(connection, action.round, now)
+                return self._merge(connection, action, now)
             case ev.Announce():
                 self._announce(connection, action.round)
             case ev.Settle():
@@ -161,10 +163,27 @@ class Coordinator:
         self._store.post(connection, [self._scribe.plan(current, base, now)])
         _log.info("round opened", round=current.number, kind=current.kind, participants=sorted(current.sites))
 
-    def _merge(self, connection: sa.Connection, current: Round, now: float) -> ev.Merged:
-        started = time.perf_counter()
+    def _keep_late(self, connection: sa.Connection, update: Contribution, message: ModelUpdate | Vote) -> None:
+        """The log is read past it before it counts: the database keeps it."""
+        self._store.save_late(connection, update.node, pack(message, update.arrays))
+        self._metrics.late.inc()
+        _log.info("late update", node=update.node, round=message.round)
+
+    def _late(self, connection: sa.Connection, node: str, staleness: int) -> Contribution:
+        """A kept update, whose base is so many releases behind the round's."""
+        data = self._store.late(connection, node)
+        if data is None:
+            raise StateError(f"the late update of {node} is not in the database")
+        message, arrays = unpack(ModelUpdate, data, len(data))
+        return Contribution(node, message.site, message.records, arrays, staleness)
+
+    def _merge(self, connection: sa.Connection, merge: ev.Merge, now: float) -> ev.Merged:
+        started, current = time.perf_counter(), merge.round
         contributions = [self._collected[node][0] for node in sorted(current.accepted)]
         try:
+            for node, late in merge.stale.items():
+                staleness = current.base_release_seq - late.base_release_seq
+                contributions.append(self._late(connection, node, staleness))
             arrays, slots = self._merged(connection, current, contributions)
             self._weights = self._keep(connection, current, "weights", arrays)
             if slots:
@@ -258,6 +277,7 @@ class Coordinator:
         self._store.post(connection, [self._scribe.closed(close, now)])
         gone = self._store.prune(connection, self._settings.keep_models, None)
         self._store.post(connection, [self._scribe.tombstone(sha) for sha in gone])
+        self._store.keep_late(connection, self.state.late)
         self._collected.clear()
         self._weights = self._statistics = None
         self._metrics.rounds.labels(close.round.kind, close.outcome).inc()

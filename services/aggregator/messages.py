@@ -14,6 +14,7 @@ from services.runtime.errors import EnvelopeError
 from services.runtime.log import LogRecord
 from services.runtime.topics import Topics
 from streamgauge.federation import round_events as ev
+from streamgauge.federation.late import round_of
 from streamgauge.federation.round_state import Position, Round
 
 MAX_REASON = 300
@@ -84,10 +85,11 @@ class Messages:
         arrays: Arrays,
         now: float,
     ) -> None:
-        current = self._current(message.round)
-        self._fences.check(record.topic, opened, current.incarnations.get(message.node, 0))
-        layout = self._coordinator.layout(connection, current.layout_hash)
-        contribution = self._intake.update(message, arrays, current, layout)
+        # Of a round that is over, where late updates may count: what is to be believed of it is the same.
+        made_for = round_of(self._coordinator.state, message.round) or self._current(message.round)
+        self._fences.check(record.topic, opened, made_for.incarnations.get(message.node, 0))
+        layout = self._coordinator.layout(connection, made_for.layout_hash)
+        contribution = self._intake.update(message, arrays, made_for, layout)
         event = ev.UpdateArrived(message.round, message.node, message.records)
         position = Position(record.partition, record.offset)
         reason = self._coordinator.handle(connection, event, now, position, (contribution, message))

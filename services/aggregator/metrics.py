@@ -20,6 +20,11 @@ class AggregatorMetrics:
             ["topic", "reason"],
             registry=registry,
         )
+        self.late = Counter(
+            "streamgauge_aggregator_late_updates_total",
+            "Updates that came too late for their round and were kept for a later one.",
+            registry=registry,
+        )
         self.resets = Counter(
             "streamgauge_aggregator_log_resets_total",
             "Times that a topic was found deleted and made again.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +17,8 @@ from streamgauge.detectors.base import DETECTORS
 from streamgauge.federation.merging import MergePolicy
 from streamgauge.federation.optimizers_base import OPTIMIZERS
 from streamgauge.federation.round_state import RoundPolicy
-from streamgauge.federation.rules_base import RULES
+from streamgauge.federation.rules.alignment import unknown_live
+from streamgauge.federation.rules_base import DISCOUNTS_STALE, RULES
 from streamgauge.federation.terms_base import make_terms
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$"
@@ -75,6 +77,12 @@ class AggregatorSettings(ServiceSettings):
     robust_statistics: bool = Field(
         default=False, description="Merge statistics robustly, each kind by its own rule."
     )
+    late_rounds: int = Field(
+        default=3,
+        ge=0,
+        le=100,
+        description="With rule fedbuff: so many rounds later an update may still count, discounted.",
+    )
     keep_models: int = Field(default=20, ge=1, le=10_000, description="Releases whose artefacts are kept.")
     max_message_bytes: int = Field(
         default=LARGE_MESSAGE_BYTES,
@@ -88,6 +96,11 @@ class AggregatorSettings(ServiceSettings):
         # The smallest round that can close: a rule that needs more would fail there, with nobody watching.
         fewest = max(1, math.ceil(self.quorum * self.min_nodes - 1e-9))
         RULES[self.rule](np.zeros((fewest, 1)), np.ones(fewest), self.rule_config)
+        if self.rule == "alignment" and (unknown := unknown_live(self.rule_config)):
+            raise ValueError(
+                f"rule alignment weighs by {' and '.join(unknown)}, which live nodes do not send; leave it out "
+                f"with rule_config={json.dumps({**self.rule_config, **dict.fromkeys(unknown, 0)})}"
+            )
         if self.optimizer is not None:
             OPTIMIZERS[self.optimizer]({}, np.zeros(1), self.optimizer_config)
         elif self.optimizer_config:
@@ -124,6 +137,7 @@ class AggregatorSettings(ServiceSettings):
             update_timeout_s=self.update_timeout_s,
             vote_timeout_s=self.vote_timeout_s,
             max_rejections=self.max_rejections,
+            late_rounds=self.late_rounds if self.rule in DISCOUNTS_STALE else 0,
             update_partitions=update_partitions,
             vote_partitions=vote_partitions,
         )

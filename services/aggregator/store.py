@@ -15,6 +15,7 @@ from services.aggregator.tables import (
     ARTEFACTS,
     CONSUMED,
     FENCES,
+    LATE_UPDATES,
     LAYOUTS,
     MACHINE,
     NODES,
@@ -216,6 +217,22 @@ class Store:
     def forget_optimizer(self, connection: sa.Connection) -> None:
         """Let the server optimiser begin anew, whatever the weights."""
         connection.execute(sa.delete(OPTIMIZER_STATES).where(self._mine(OPTIMIZER_STATES)))
+
+    def save_late(self, connection: sa.Connection, node: str, data: bytes) -> None:
+        """Keep a node's late update, in place of an earlier one."""
+        row = {"federation": self._federation, "node": node, "data": data}
+        self._upsert(connection, LATE_UPDATES, ("federation", "node"), [row])
+
+    def late(self, connection: sa.Connection, node: str) -> bytes | None:
+        """A node's late update."""
+        where = (self._mine(LATE_UPDATES), LATE_UPDATES.c.node == node)
+        data = connection.scalar(sa.select(LATE_UPDATES.c.data).where(*where))
+        return bytes(data) if data is not None else None
+
+    def keep_late(self, connection: sa.Connection, nodes: Iterable[str]) -> None:
+        """Drop the late updates of all but these nodes."""
+        where = (self._mine(LATE_UPDATES), LATE_UPDATES.c.node.not_in(sorted(nodes)))
+        connection.execute(sa.delete(LATE_UPDATES).where(*where))
 
     def post(self, connection: sa.Connection, letters: Iterable[Letter]) -> None:
         """Put messages into the outbox, in order."""

@@ -84,6 +84,16 @@ OPTIMIZER_STATES = sa.Table(
 """State of the server optimiser as it was when these weights were made; never sent. A step from weights without a
 row begins anew, so that a rejected candidate leaves no trace and old weights bring their own state."""
 
+LATE_UPDATES = sa.Table(
+    "late_updates",
+    METADATA,
+    sa.Column("federation", _NAME, primary_key=True),
+    sa.Column("node", _NAME, primary_key=True),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+"""Updates that came too late for their round and wait for a later one (`streamgauge.federation.late`): the log is
+read past them by then, so it cannot be their store."""
+
 OUTBOX = sa.Table(
     "outbox",
     METADATA,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from streamgauge.federation.round_state import LogPhase, NodeView, Outcome, Round
+from streamgauge.federation.round_state import Late, LogPhase, NodeView, Outcome, Round
 
 # Events
 
@@ -102,6 +103,13 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepLate:
+    """The update is too late for its round and may count in a later one: keep its arrays, durably, by its node."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
 class Refuse:
     """The update or vote does not count."""
 
@@ -111,9 +119,13 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Merge the accepted updates and answer with `Merged`."""
+    """Merge the accepted updates and answer with `Merged`.
+
+    `stale`: node -> its late update, which counts as well.
+    """
 
     round: Round
+    stale: Mapping[str, Late] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,4 +174,17 @@ class Alarm:
     reason: str
 
 
-Action = Open | SendMarks | Keep | Refuse | Merge | Announce | Settle | Publish | Close | ForgetOptimizer | Alarm
+Action = (
+    Open
+    | SendMarks
+    | Keep
+    | KeepLate
+    | Refuse
+    | Merge
+    | Announce
+    | Settle
+    | Publish
+    | Close
+    | ForgetOptimizer
+    | Alarm
+)

@@ -45,6 +45,7 @@ class RoundPolicy:
         update_timeout_s: from a plan to the marks on `updates`.
         vote_timeout_s: from a candidate to the marks on `votes`.
         max_rejections: so many vetoed candidates in a row halve the server's step.
+        late_rounds: so many rounds later an update may still count, discounted by its rule; 0: none may.
         update_partitions, vote_partitions: partitions of `updates` and of `votes`; each gets its mark.
     """
 
@@ -55,6 +56,7 @@ class RoundPolicy:
     update_timeout_s: float = 600.0
     vote_timeout_s: float = 300.0
     max_rejections: int = 3
+    late_rounds: int = 0
     update_partitions: int = 1
     vote_partitions: int = 1
 
@@ -95,6 +97,21 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True)
+class Late:
+    """An update that came too late for its own round and waits for a later one.
+
+    Attributes:
+        round: that it was made for.
+        base_release_seq: release that it starts from.
+        counts_from: first round in which it may count.
+    """
+
+    round: int
+    base_release_seq: int
+    counts_from: int
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """All that the machine remembers.
 
@@ -107,6 +124,8 @@ class State:
         rejections: vetoed candidates in a row.
         opened_at: when the last round of each kind was opened.
         round: the open round.
+        past: the last training rounds of this lineage, oldest first, whose late updates may still count.
+        late: node -> its late update; the newest only.
     """
 
     release_seq: int = 0
@@ -118,6 +137,8 @@ class State:
     rejections: int = 0
     opened_at: Mapping[str, float] = field(default_factory=dict)
     round: Round | None = None
+    past: tuple[Round, ...] = ()
+    late: Mapping[str, Late] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As plain values for JSON."""
@@ -128,6 +149,12 @@ class State:
         """The inverse of `to_json`, also after a trip through JSON text."""
         fields = dict(value)
         if (open_round := fields.get("round")) is not None:
-            marks = {int(partition): offset for partition, offset in open_round["marks"].items()}
-            fields["round"] = Round(**{**open_round, "marks": marks})
+            fields["round"] = _round(open_round)
+        fields["past"] = tuple(_round(one) for one in fields.get("past", ()))
+        fields["late"] = {node: Late(**one) for node, one in fields.get("late", {}).items()}
         return cls(**fields)
+
+
+def _round(value: Mapping[str, Any]) -> Round:
+    marks = {int(partition): offset for partition, offset in value["marks"].items()}
+    return Round(**{**value, "marks": marks})

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from streamgauge.federation import round_events as ev
+from streamgauge.federation.late import keep_late, remember, take_late
 from streamgauge.federation.opening import CLOCK_SLACK_S, choose
 from streamgauge.federation.round_state import LogPhase, Outcome, Position, Round, RoundPolicy, State
 from streamgauge.federation.tally import tally
@@ -44,7 +45,7 @@ def advance(state: State, event: ev.Event, policy: RoundPolicy, position: Positi
         case ev.Merged():
             return _merged(state, event, policy)
         case ev.Settled():
-            return _settled(state, event)
+            return _settled(state, event, policy)
         case ev.Restarted():
             return _restarted(state)
 
@@ -90,6 +91,8 @@ def _update(state: State, event: ev.UpdateArrived, policy: RoundPolicy, position
     reason = _why_not(current, "updates", event.round, event.node, position)
     if reason or current is None:
         noted = _note(state, event.node, "late") if reason == "late" else state
+        if reason in ("late", "wrong-round") and (kept := keep_late(noted, event, policy, position)) is not None:
+            return kept, (ev.KeepLate(event.node),)
         return noted, (ev.Refuse(event.node, reason or "wrong-round"),)
     if event.node in current.accepted:
         return state, (ev.Refuse(event.node, "duplicate"),)
@@ -139,9 +142,12 @@ def _close_updates(state: State, current: Round, policy: RoundPolicy) -> Step:
         return state, ()
     needed = max(1, math.ceil(policy.quorum * asked - 1e-9))
     if accepted < needed:
-        return _close(state, current, "abandoned", f"{accepted} of {asked} updates on time; {needed} are needed")
+        return _close(
+            state, current, policy, "abandoned", f"{accepted} of {asked} updates on time; {needed} are needed"
+        )
     merging = replace(current, phase="merging")
-    return replace(state, round=merging), (ev.Merge(merging),)
+    state, stale = take_late(state, merging, policy)
+    return replace(state, round=merging), (ev.Merge(merging, stale),)
 
 
 def _merged(state: State, event: ev.Merged, policy: RoundPolicy) -> Step:
@@ -149,10 +155,10 @@ def _merged(state: State, event: ev.Merged, policy: RoundPolicy) -> Step:
     if current is None or current.phase != "merging":
         raise ValueError("Merged without a Merge before it")
     if event.candidate is None:
-        return _close(state, current, "abandoned", event.failure or "the updates cannot be merged")
+        return _close(state, current, policy, "abandoned", event.failure or "the updates cannot be merged")
     current = replace(current, candidate=event.candidate)
     if current.kind == "agreement":
-        return _release(state, current, "agreed")
+        return _release(state, current, policy, "agreed")
     mark_at = event.now + policy.vote_timeout_s
     voting = replace(current, phase="votes", began_at=event.now, mark_at=mark_at, marks={})
     return replace(state, round=voting), (ev.Announce(voting),)
@@ -188,21 +194,23 @@ def _close_votes(state: State, current: Round, policy: RoundPolicy) -> Step:
             ev.Alarm(f"{rejections} candidates vetoed in a row; the server's step is halved to {state.step:g}"),
         )
         rejections = 0
-    state, actions = _close(replace(state, rejections=rejections), current, "rejected", verdict.reason)
+    state, actions = _close(replace(state, rejections=rejections), current, policy, "rejected", verdict.reason)
     return state, (*actions, *alarms)
 
 
-def _settled(state: State, event: ev.Settled) -> Step:
+def _settled(state: State, event: ev.Settled, policy: RoundPolicy) -> Step:
     current = state.round
     if current is None or current.phase != "settling":
         raise ValueError("Settled without a Settle before it")
     if event.failure is not None:
-        return _close(state, current, "rejected", event.failure)
-    return _release(replace(state, rejections=0, step=min(1.0, 2 * state.step)), current, "approved")
+        return _close(state, current, policy, "rejected", event.failure)
+    return _release(replace(state, rejections=0, step=min(1.0, 2 * state.step)), current, policy, "approved")
 
 
-def _release(state: State, current: Round, reason: str) -> Step:
+def _release(state: State, current: Round, policy: RoundPolicy, reason: str) -> Step:
     lineage = state.lineage + (current.kind == "agreement")
+    if current.kind == "agreement":  # what started from another lineage's weights fits these no more
+        state = replace(state, past=(), late={})
     publish = ev.Publish(current, state.release_seq + 1, lineage, state.release_seq)
     state = replace(
         state,
@@ -211,12 +219,20 @@ def _release(state: State, current: Round, reason: str) -> Step:
         schema_hash=current.schema_hash,
         layout_hash=current.layout_hash,
     )
-    state, actions = _close(state, current, "released", reason, publish.release_seq)
+    state, actions = _close(state, current, policy, "released", reason, publish.release_seq)
     return state, (publish, *actions)
 
 
-def _close(state: State, current: Round, outcome: Outcome, reason: str, release_seq: int | None = None) -> Step:
-    return replace(state, round=None), (ev.Close(current, outcome, reason, release_seq),)
+def _close(
+    state: State,
+    current: Round,
+    policy: RoundPolicy,
+    outcome: Outcome,
+    reason: str,
+    release_seq: int | None = None,
+) -> Step:
+    state = replace(remember(state, current, policy), round=None)
+    return state, (ev.Close(current, outcome, reason, release_seq),)
 
 
 def _restarted(state: State) -> Step:

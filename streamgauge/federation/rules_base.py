@@ -45,6 +45,9 @@ class Rule(Protocol):
 RULES: Registry[Rule] = Registry("federation rule", "streamgauge.federation.rules")
 """All server rules by name."""
 
+DISCOUNTS_STALE = frozenset({"fedbuff"})
+"""Rules that weigh an update by its staleness: with these a late update may count, with others it must not."""
+
 
 def check_updates(updates: Vector, counts: Vector) -> None:
     """Check what every rule needs.

@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 
 from schemas import RoundCandidate, RoundPlan
 from services.aggregator.build import MIGRATIONS
-from services.aggregator.tables import ARTEFACTS, METADATA, OPTIMIZER_STATES
+from services.aggregator.tables import ARTEFACTS, LATE_UPDATES, METADATA, OPTIMIZER_STATES
 from services.runtime.database import open_database
 from services.runtime.log import Partition
 from streamgauge.federation.rules_base import RULES
@@ -60,7 +60,8 @@ def test_round_0_then_training_rounds_are_released(world: World) -> None:
 @pytest.mark.parametrize("rule", list(RULES))
 def test_every_rule_merges_a_live_round(tmp_path: Path, rule: str) -> None:
     names = ("a/1", "b/1", "c/1", "d/1", "e/1")
-    world = World(tmp_path, names, rule=rule, norm_bound=10.0)
+    known = {"accuracy": 0, "distribution": 0} if rule == "alignment" else {}
+    world = World(tmp_path, names, rule=rule, rule_config=known, norm_bound=10.0)
     world.until(lambda: len(world.releases) == 2)
     first, second = world.releases
     plan = world.nodes[0].plans[second.round]
@@ -69,7 +70,7 @@ def test_every_rule_merges_a_live_round(tmp_path: Path, rule: str) -> None:
     _, weights = world.artefact(second.weights.offset, second.weights.sha256)
     deltas = np.stack([node.arrays(plan)["w"].astype(np.float64).ravel() for node in world.nodes])
     whole = np.column_stack([deltas, [float(node.arrays(plan)["b"]) for node in world.nodes]])
-    merged = RULES[rule](whole, np.full(5, 100.0), {})
+    merged = RULES[rule](whole, np.full(5, 100.0), known)
     np.testing.assert_allclose(weights["w"].ravel(), base["w"].ravel() + merged[:-1], rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(weights["b"], base["b"] + merged[-1], rtol=1e-5, atol=1e-7)
     world.close()
@@ -115,6 +116,45 @@ def test_late_updates_are_refused_and_told(world: World) -> None:
     world.until(lambda: len(world.releases) == 2 and 1 in late.closed)
     assert world.refusals() == {"late": 1}
     assert late.closed[1].refused["c/1"].startswith("late")
+
+
+def test_fedbuff_counts_a_late_update_in_the_next_round_also_after_a_restart(tmp_path: Path) -> None:
+    world = World(tmp_path, NAMES, rule="fedbuff", norm_bound=10.0)
+    world.until(lambda: len(world.releases) == 1)
+    slow = world.nodes[2]
+    slow.answers = False
+    world.until(lambda: bool(slow.candidates), seconds=15)
+    slow.send_update(slow.plans[1])
+    world.until(lambda: len(world.releases) == 2)
+    slow.send_update(slow.plans[1])  # again, as after a restart of its own
+    world.turn()
+    world.start()
+    world.until(lambda: len(world.releases) == 3, seconds=15)
+
+    assert world.refusals() == {"wrong-round": 1}
+    assert world.metrics.late._value.get() == 1
+    base, merged = (world.artefact(r.weights.offset, r.weights.sha256)[1] for r in world.releases[1:])
+    plans = [slow.plans[number] for number in (2, 2, 1)]
+    deltas = [node.arrays(plan)["w"].astype(np.float64) for node, plan in zip(world.nodes, plans, strict=True)]
+    shares = np.array([1.0, 1.0, 2**-0.5]) / (2 + 2**-0.5)  # one release behind
+    np.testing.assert_allclose(merged["w"], base["w"] + np.tensordot(shares, deltas, 1), rtol=1e-5)
+    with world.database.read() as connection:
+        assert connection.execute(LATE_UPDATES.select()).all() == []
+    world.close()
+
+
+def test_a_late_update_is_checked_against_its_own_round(tmp_path: Path) -> None:
+    world = World(tmp_path, NAMES, rule="fedbuff")
+    world.until(lambda: len(world.releases) == 1)
+    slow = world.nodes[2]
+    slow.answers = False
+    world.until(lambda: len(world.releases) == 2, seconds=15)
+    slow.send_update(slow.plans[1], base_release_seq=2)
+    slow.send_update(slow.plans[1], {**slow.arrays(slow.plans[1]), "b": np.array(np.nan, np.float32)})
+    slow.send_update(slow.plans[1], round=0)
+    world.until(lambda: len(world.releases) == 3, seconds=15)
+    assert world.refusals() == {"wrong-base": 1, "not-finite": 1, "wrong-round": 1}
+    world.close()
 
 
 def test_a_vetoed_candidate_is_not_released_and_the_step_is_halved(world: World) -> None:

@@ -38,6 +38,16 @@ class AlignmentConfig:
                 )
 
 
+def unknown_live(config: Mapping[str, Any]) -> list[str]:
+    """The factors that count by these settings and that live nodes do not send with their updates.
+
+    >>> unknown_live({"accuracy": 0})
+    ['distribution']
+    """
+    settings = read_config("rule", "alignment", AlignmentConfig, config)
+    return [name for name in ("distribution", "accuracy") if getattr(settings, name) > 0]
+
+
 def distribution_similarity(means: Vector, variances: Vector, counts: Vector) -> Vector:
     """``1 / (1 + W)``, W the mean over columns of the squared 2-Wasserstein distance of normal distributions.
 

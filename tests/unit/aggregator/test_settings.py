@@ -40,6 +40,11 @@ def test_the_defaults_are_for_production(environment: pytest.MonkeyPatch) -> Non
     [
         ("QUORUM", "1.5", r"QUORUM=1.5: .*less than or equal to 1"),
         ("RULE", "krumm", r"unknown federation rule 'krumm'; known: alignment, fedavg"),
+        (
+            "RULE",
+            "alignment",
+            r"weighs by distribution and accuracy, which live nodes do not send; .*\"accuracy\": 0",
+        ),
         ("RULE_CONFIG", '{"x": 1}', r"rule 'fedavg' has no setting x"),
         ("OPTIMIZER", "adam", r"unknown server optimiser 'adam'; known: fedadam, fedyogi, momentum"),
         ("OPTIMIZER_CONFIG", '{"beta": 0.5}', r"optimizer_config is set and optimizer is not; name one"),
@@ -60,6 +65,15 @@ def test_wrong_settings_fail_in_one_line(
     with pytest.raises(SettingsError, match=match) as caught:
         load_settings(AggregatorSettings)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(("rule", "rounds"), [("fedavg", 0), ("fedbuff", 7)])
+def test_late_updates_count_only_where_the_rule_discounts_them(
+    environment: pytest.MonkeyPatch, rule: str, rounds: int
+) -> None:
+    environment.setenv(PREFIX + "RULE", rule)
+    environment.setenv(PREFIX + "LATE_ROUNDS", "7")
+    assert load_settings(AggregatorSettings).round_policy(1, 1).late_rounds == rounds
 
 
 def test_a_rule_that_the_smallest_round_cannot_serve_is_refused_at_the_start(

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from streamgauge.federation import round_events as ev
-from streamgauge.federation.round_state import LogPhase, NodeView, Position, RoundPolicy, State
+from streamgauge.federation.round_state import LogPhase, NodeView, Position, Round, RoundPolicy, State
 from streamgauge.federation.rounds import advance
 
 PARTITIONS = 2
 NODES = ("a", "b", "c", "d")
-POLICY = RoundPolicy(2, 0.5, 20.0, 5.0, 10.0, 5.0, 2, PARTITIONS, PARTITIONS)
+LATE = 2
+POLICY = RoundPolicy(2, 0.5, 20.0, 5.0, 10.0, 5.0, 2, LATE, PARTITIONS, PARTITIONS)
 Entry = ev.UpdateArrived | ev.VoteArrived | ev.MarkArrived | ev.UpdateRefused
 
 
@@ -35,6 +36,10 @@ class Rounds(RuleBasedStateMachine):
         self.opened: list[int] = []
         self.closed: list[int] = []
         self.releases: list[int] = []
+        self.rounds: dict[int, Round] = {}
+        self.lineage_of: dict[int, int] = {}
+        self.counted: list[tuple[str, int]] = []
+        """(node, round that its update was made for) of all that was ever merged."""
 
     @initialize(data=st.booleans())
     def begin(self, data: bool) -> None:
@@ -109,6 +114,38 @@ class Rounds(RuleBasedStateMachine):
             if node != silent:
                 self.send_vote(node, approve, True)
 
+    @rule(slow=st.sampled_from(NODES), missed=st.integers(0, 3), times=st.integers(1, 2))
+    def one_is_slow(self, slow: str, missed: int, times: int) -> None:
+        """Its update comes after so many rounds more, perhaps twice; then another round merges."""
+        self._end_round()
+        self.apply_release(slow)
+        self._round_without(slow)
+        made_for = self.state.next_round - 1
+        for _ in range(missed):
+            self._round_without(slow)
+        for _ in range(times):
+            self.send_update(slow, self.state.next_round - 1 - made_for, True)
+            self._round_without(slow)
+
+    def _round_without(self, silent: str) -> None:
+        """A round from its opening to its end."""
+        for node in NODES:
+            if node != silent:
+                self.apply_release(node)
+        self.most_nodes_answer(silent, True)
+        self.tick(21.0, set(NODES))
+        self._read_all("updates")
+        for node in NODES:
+            if node != silent:
+                self.send_vote(node, True, True)
+        self._end_round()
+
+    def _end_round(self) -> None:
+        for _ in range(3):
+            self.tick(1000.0, set())
+            self._read_all("updates")
+            self._read_all("votes")
+
     def _read_all(self, phase: LogPhase) -> None:
         for partition in range(PARTITIONS):
             self.read_log(phase, partition, 10_000)
@@ -149,11 +186,14 @@ class Rounds(RuleBasedStateMachine):
         match action:
             case ev.Open():
                 self.opened.append(action.round.number)
+                self.lineage_of[action.round.number] = self.state.lineage
+                self.rounds[action.round.number] = action.round
             case ev.SendMarks():
                 for log in self.logs[action.phase]:
                     log.append(ev.MarkArrived(action.round, action.phase))
             case ev.Merge():
                 self._check_collected(action)
+                self._check_stale(action)
                 return [ev.Merged(self.now, f"sha{action.round.number}")]
             case ev.Settle():
                 return [ev.Settled()]
@@ -178,6 +218,23 @@ class Rounds(RuleBasedStateMachine):
         else:
             assert set(merge.round.accepted) == set(merge.round.sites) == expected
 
+    def _check_stale(self, merge: ev.Merge) -> None:
+        """What counts late was sent by a participant of a recent round of this lineage, and counts once."""
+        number = merge.round.number
+        self.counted += [(node, number) for node in merge.round.accepted]
+        for node, late in merge.stale.items():
+            origin = self.rounds[late.round]
+            assert node in origin.sites
+            assert node not in merge.round.accepted
+            assert (origin.kind, merge.round.kind) == ("training", "training")
+            assert number - LATE <= late.round < number
+            assert self.lineage_of[late.round] == self.state.lineage
+            assert late.base_release_seq == origin.base_release_seq <= merge.round.base_release_seq
+            sent = ev.UpdateArrived(late.round, node, 100)
+            assert any(sent in log for log in self.logs["updates"])
+            self.counted.append((node, late.round))
+        assert len(self.counted) == len(set(self.counted))
+
     # What must hold
 
     @invariant()
@@ -189,12 +246,9 @@ class Rounds(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """No round hangs: after its marks are read it has ended, whoever is silent."""
-        for _ in range(3):
-            self.tick(1000.0, set())
-            self._read_all("updates")
-            self._read_all("votes")
+        self._end_round()
         assert self.state.round is None
 
 
 TestRounds = Rounds.TestCase
-TestRounds.settings = settings(max_examples=30, stateful_step_count=60, deadline=None)
+TestRounds.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from streamgauge.federation import round_events as ev
-from streamgauge.federation.round_state import LogPhase, NodeView, Position, Round, RoundPolicy, State
+from streamgauge.federation.round_state import Late, LogPhase, NodeView, Position, Round, RoundPolicy, State
 from streamgauge.federation.rounds import advance
 from streamgauge.federation.tally import site_votes, tally
 
@@ -286,3 +287,92 @@ def test_votes_count_by_site() -> None:
     assert tally(votes, sites).approved
     assert site_votes({"a/1": True, "a/2": False}, sites) == {"a": False}
     assert not tally({}, {}).approved
+
+
+LATE = replace(POLICY, late_rounds=2)
+
+
+def late_driver() -> Driver:
+    """Round 1 was released without c, whose update is still on its way."""
+    driver = Driver(policy=LATE)
+    driver.agree()
+    driver.feed(ev.Tick(10.0, views(1)))
+    driver.update("a")
+    driver.update("b")
+    driver.marks(offset=50)
+    driver.feed(ev.Merged(20.0, "sha"))
+    return driver
+
+
+def release(driver: Driver) -> None:
+    for node in "ab":
+        driver.vote(node)
+    driver.marks("votes")
+    driver.feed(ev.Settled())
+
+
+def next_merge(driver: Driver, now: float, answering: str) -> ev.Merge:
+    driver.feed(ev.Tick(now, views(driver.state.release_seq)))
+    for node in answering:
+        driver.update(node)
+    driver.marks()
+    merge = driver.actions[-1]
+    assert isinstance(merge, ev.Merge)
+    return merge
+
+
+def test_a_late_update_counts_in_the_next_round_and_only_once() -> None:
+    driver = late_driver()
+    assert driver.update("c", offset=60) == (ev.KeepLate("c"),)
+    assert driver.update("c", offset=61) == (ev.Refuse("c", "late"),)
+    assert driver.update("a", offset=62) == (ev.Refuse("a", "late"),)  # one of its counts already
+    release(driver)
+    driver.state = State.from_json(json.loads(json.dumps(driver.state.to_json())))
+    merge = next_merge(driver, 110.0, "ab")
+    assert merge.stale == {"c": Late(1, 1, 2)}
+    assert merge.round.base_release_seq == 2
+    assert driver.state.late == {}
+    again = driver.feed(ev.UpdateArrived(1, "c", 100), Position(0, 200))
+    assert again == (ev.Refuse("c", "wrong-round"),)
+
+
+def test_an_update_of_the_round_itself_takes_the_place_of_a_late_one() -> None:
+    driver = late_driver()
+    driver.update("c", offset=60)
+    release(driver)
+    merge = next_merge(driver, 110.0, "abc")
+    assert merge.stale == {}
+    assert set(merge.round.accepted) == set("abc")
+
+
+def test_a_late_update_behind_the_next_mark_too_counts_one_round_later() -> None:
+    driver = late_driver()
+    release(driver)
+    driver.feed(ev.Tick(110.0, views(2)))
+    driver.feed(ev.MarkArrived(2, "updates"), Position(0, 100))
+    assert driver.feed(ev.UpdateArrived(1, "c", 100), Position(0, 101)) == (ev.KeepLate("c"),)
+    assert driver.state.late["c"].counts_from == 3
+    driver.feed(ev.Restarted())
+    assert driver.feed(ev.UpdateArrived(1, "c", 100), Position(0, 101)) == (ev.Refuse("c", "wrong-round"),)
+
+
+def test_late_updates_that_are_too_old_of_strangers_or_of_another_lineage_do_not_count() -> None:
+    driver = late_driver()
+    assert driver.feed(ev.UpdateArrived(1, "d", 100), Position(0, 60)) == (ev.Refuse("d", "not-a-participant"),)
+    assert driver.feed(ev.UpdateArrived(0, "c", 100), Position(0, 60)) == (ev.Refuse("c", "wrong-round"),)
+    driver.update("c", offset=61)
+    release(driver)
+    driver.agree(200.0, layout="M")
+    assert (driver.state.late, driver.state.past) == ({}, ())
+    driver = late_driver()
+    release(driver)
+    for now in (110.0, 220.0):
+        next_merge(driver, now, "ab")
+        driver.feed(ev.Merged(now, None, "why"))
+    assert driver.feed(ev.UpdateArrived(1, "c", 100), Position(0, 300)) == (ev.Refuse("c", "wrong-round"),)
+
+
+def test_without_a_rule_for_it_a_late_update_is_refused() -> None:
+    driver = late_driver()
+    driver.policy = POLICY
+    assert driver.update("c", offset=60) == (ev.Refuse("c", "late"),)
