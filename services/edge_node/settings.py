@@ -76,7 +76,7 @@ class LearningSettings(BaseModel):
     min_holdout: int = Field(default=200, ge=20, description="Held-out records before voting and alerting.")
 
     def policy(self, keep_positions: bool, window: int = 1) -> LearningPolicy:
-        """As the library takes it; `window` is the detector's."""
+        """As the library takes it; `window` is the detector's: a long one needs more rows of a bucket."""
         return LearningPolicy(
             bucket_s=self.bucket_s,
             delay_s=self.quarantine_s,
@@ -84,6 +84,7 @@ class LearningSettings(BaseModel):
             max_entities=self.max_entities,
             rows_per_bucket=self.rows_per_bucket,
             holdout_every=self.holdout_every,
+            holdout_rows_per_bucket=60 if window <= 60 else 2 * window,
             reservoir_rows=self.reservoir_rows,
             holdout_rows=self.holdout_rows,
             keep_positions=keep_positions,

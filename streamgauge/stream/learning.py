@@ -23,6 +23,7 @@ from streamgauge.stream.pending import Batch, Pending
 from streamgauge.stream.policy import LearningPolicy
 from streamgauge.stream.quarantine import Observed, Quarantine
 from streamgauge.stream.reservoir import RowStore, join_rows
+from streamgauge.stream.tails import Tails
 
 __all__ = ["HoldOut", "Learner", "LearningPolicy", "Moments", "Settled"]
 Floats = NDArray[np.float64]
@@ -52,7 +53,8 @@ class Learner:
         self._reservoir = RowStore(max(1, policy.reservoir_rows // policy.window), policy.window * d)
         self._holdout = RowStore(max(1, policy.holdout_rows // policy.window), policy.window * d)
         self._alarms: Floats = np.empty((0, 2))  # event time, share of its minute that is held out
-        self._labelled = RowStore(policy.labelled_rows, d)
+        self._labelled = RowStore(policy.labelled_rows // policy.window, policy.window * d)
+        self._tails: dict[str, Tails] = {}
 
     def observe(
         self,
@@ -96,8 +98,11 @@ class Learner:
             Observed(batch.times, batch.entities, batch.offsets, batch.x, suspicious, trusted, marks)
         )
         quarantine.watermark = max(quarantine.watermark, batch.watermark)
-        if attack.any() and self.policy.window == 1:  # windows have no rows of abnormal records
+        if self.policy.window == 1 and attack.any():
             self._labelled.append(labelled_rows(batch, np.flatnonzero(attack), partition))
+        elif self.policy.window > 1 and (partition in self._tails or not np.isnan(batch.labels).all()):
+            tails = self._tails.setdefault(partition, Tails(self.policy))
+            self._labelled.append(tails.attacks(batch, partition))
 
     def _flush_all(self) -> None:
         for partition in self._pending:
@@ -170,6 +175,7 @@ class Learner:
         """Drop what is in quarantine for a partition that goes on elsewhere than here; what was learned stays."""
         self._partitions.pop(partition, None)
         self._pending.pop(partition, None)
+        self._tails.pop(partition, None)
 
     @property
     def moments(self) -> Moments:
@@ -184,13 +190,10 @@ class Learner:
     def training_rows(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(n, window * d) rows and (n,) labels: 1 or 0 as labelled, NaN presumed normal; copies.
 
-        Windows have no rows labelled abnormal.
+        The label of a window is that of its last record.
         """
         self._flush_all()
-        parts = [self._reservoir.rows()]
-        if self.policy.window == 1:
-            parts.append(self._labelled.rows())
-        rows = join_rows(parts, self._reservoir.width)
+        rows = join_rows([self._reservoir.rows(), self._labelled.rows()], self._reservoir.width)
         return rows["x"], rows["y"]
 
     def holdout(self) -> HoldOut:
@@ -226,6 +229,11 @@ class Learner:
             state, more = quarantine.to_state(f"quarantine.{k}.")
             values["partitions"].append({"partition": partition, **state})
             arrays.update(more)
+        values["tails"] = []
+        for k, (partition, tails) in enumerate(self._tails.items()):
+            state, more = tails.to_state(f"tails.{k}.", len(self._centre))
+            values["tails"].append({"partition": partition, **state})
+            arrays.update(more)
         return values, arrays
 
     @classmethod
@@ -256,4 +264,7 @@ class Learner:
             store.load_state(values[name], arrays, f"{name}.")
         for k, item in enumerate(values["partitions"]):
             learner._quarantine(item["partition"]).load_state(item, arrays, f"quarantine.{k}.")
+        for k, item in enumerate(values.get("tails", ())):
+            tails = learner._tails[item["partition"]] = Tails(policy)
+            tails.load_state(item, arrays, f"tails.{k}.")
         return learner

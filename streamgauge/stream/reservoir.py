@@ -145,6 +145,8 @@ class RowStore:
         """
         rows = rows_from_state(values, arrays, prefix)
         n, width = rows["x"].shape
+        if not n:
+            return  # no rows fit any width
         if width != self.width or n > self.capacity:
             raise StateError(
                 f"saved rows are {n} x {width}, expected {self.width} columns and at most {self.capacity} rows: "

@@ -107,3 +107,9 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in text
     broken = problem(monkeypatch, RECORDS='{"sasl_password": "hunter2"')
     assert "hunter2" not in broken
+
+
+def test_a_long_window_keeps_as_many_rows_of_a_bucket_as_it_needs() -> None:
+    learning = load_settings(EdgeSettings).learning
+    kept = [learning.policy(False, window).holdout_rows_per_bucket for window in (1, 60, 61, 1000)]
+    assert kept == [60, 60, 122, 2000]

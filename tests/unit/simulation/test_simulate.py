@@ -266,5 +266,7 @@ def test_a_sequence_detector_takes_windows() -> None:
     settings = config(detector="lstm", detector_config={"units": 4, "window": 4})
     result = simulate(settings, nodes, 0, space=Space.plain(WIDTH))
     assert result.final.mean.auc > 0.6
+    by_fbeta = simulate(replace(settings, threshold="fbeta"), nodes, 0, space=Space.plain(WIDTH))
+    assert by_fbeta.final.mean.f1 > by_fbeta.final.mean.always_alarm_f1
     with pytest.raises(ConfigurationError, match=r"rows of \[20\] columns, the encoding 6"):
         simulate(settings, nodes, 0, space=Space.plain(6))

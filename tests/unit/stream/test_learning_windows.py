@@ -64,14 +64,19 @@ records = st.lists(
 def test_windows_are_whole_and_wherever_batches_end_the_same(seen: Records, cuts: list[int]) -> None:
     learner = learned(seen, cuts)
     (x, y), held = learner.training_rows(), learner.holdout()
-    assert np.isnan(y).all()
-    for window in (*numbers(x), *numbers(held.x)):
+    presumed = x[np.isnan(y)]
+    for window in (*numbers(presumed), *numbers(held.x)):
         (entity,) = {seen[i][0] for i in window}
         (minute,) = {i // 10 for i in window}
         assert [i for i in range(window[0], window[-1] + 1) if seen[i][0] == entity] == window
         near = [i for i in range(len(seen)) if abs(i // 10 - minute) <= 1 and seen[i][0] == entity]
         assert not any(seen[i][1] or seen[i][2] == 1.0 for i in near)
-    assert all(window[-1] // 10 % 3 for window in numbers(x))
+    assert all(window[-1] // 10 % 3 for window in numbers(presumed))
+    labelled = [i for i in range(len(seen)) if not np.isnan(seen[i][2])]
+    for window in numbers(x[y == 1]):
+        assert seen[window[-1]][2] == 1.0
+        records_of = [i for i in range(labelled[0], window[-1] + 1) if seen[i][0] == seen[window[-1]][0]]
+        assert window == records_of[-3:]
     assert held.times.tolist() == [window[-1] for window in numbers(held.x)]
     whole = learned(seen, [])
     assert np.array_equal(whole.training_rows()[0], x)
@@ -88,8 +93,29 @@ def test_entities_that_share_a_number_give_no_windows() -> None:
 def test_no_window_spans_a_labelled_attack_among_trusted_records() -> None:
     seen: Records = [(0, False, 1.0 if k == 13 else 0.0) for k in range(60)]
     x, y = learned(seen, []).training_rows()
-    assert set(y.tolist()) == {0.0}
-    assert {window[0] // 10 for window in numbers(x)} == {2, 4, 5}
+    assert numbers(x[y == 1]) == [[11, 12, 13]]
+    assert {window[0] // 10 for window in numbers(x[y == 0])} == {2, 4, 5}
+
+
+def test_a_labelled_attack_gives_a_window_only_if_its_records_follow_each_other() -> None:
+    seen: Records = [(0, k == 9, 1.0 if k in (1, 9) else np.nan) for k in range(12)]
+    x, y = learned(seen, [5, 9]).training_rows()
+    assert numbers(x[y == 1]) == [[7, 8, 9]]  # record 1 has too few before it; a score does not matter
+
+    learner = Learner(POLICY, CENTRE, seed=0)
+    times = np.array([0.0, 1.0, 12.0, 13.0])
+    no, labels = np.zeros(4, bool), np.array([0.0, 0.0, 0.0, 1.0])
+    learner.observe("p", times, ["m"] * 4, np.arange(4), np.zeros((4, 2), np.float32), no, labels, 13.0)
+    assert not (learner.training_rows()[1] == 1).any()  # a gap longer than a bucket
+
+
+def test_of_too_many_entities_the_one_silent_longest_is_forgotten() -> None:
+    labels = [np.nan, np.nan, np.nan, np.nan, np.nan, 1.0, 1.0]
+    entities = [0, 0, 1, 1, 2, 0, 1]  # 2 takes the place of 0, 0 that of 1
+    seen: Records = [(0, False, 0.0), *((e, False, y) for e, y in zip(entities, labels, strict=True))]
+    assert not (learned(seen, []).training_rows()[1] == 1).any()
+    alone: Records = [(0, False, 0.0), (0, False, np.nan), (0, False, np.nan), (0, False, 1.0)]
+    assert numbers(learned(alone, []).training_rows()[0]) == [[1, 2, 3]]
 
 
 def test_a_window_longer_than_what_is_kept_of_a_bucket_is_refused() -> None:
