@@ -48,7 +48,7 @@ SPEED = """<!-- Made by `make bench-flower`; do not edit. -->
 {clients} clients x {rounds} rounds on NSL-KDD (KDDTrain+, drawn at random, {training_rows:,} training records
 together), detector `mlp`, FedAvg of all clients, one epoch in batches of 128, seed {seed}. Flower {flower}
 simulates with Ray in an environment of its own; its clients call this project's own `train` on the same rows from
-the same initial weights, one torch thread each, one actor a core. Ours is `streamgauge.simulation` in one process
+the same initial weights, one torch thread each, one actor a core. Ours is `streamgauge simulate` in one process
 on one torch thread, and so on one core. The first round does not count: code is loaded in it.
 
 {date}, commit {commit}; {cores} cores ({cpu}), Python {python}, torch {torch}. Load average {before:.1f} before
