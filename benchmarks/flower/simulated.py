@@ -21,7 +21,7 @@ import flwr
 import numpy as np
 import torch
 from flwr.client import ClientApp, NumPyClient
-from flwr.common import Context, ndarrays_to_parameters, parameters_to_ndarrays
+from flwr.common import Context, ndarrays_to_parameters
 from flwr.server import ServerApp, ServerAppComponents, ServerConfig
 from flwr.server.strategy import FedAvg
 from flwr.simulation import run_simulation
@@ -33,7 +33,7 @@ from streamgauge.training import TrainingPlan, train
 Arrays = list[NDArray[Any]]
 
 
-class Trainee(NumPyClient):
+class Trainee:
     """One client: its rows from the file, the detector's weights as a list of arrays."""
 
     def __init__(self, source: Path, number: int) -> None:
@@ -66,26 +66,27 @@ class Trainee(NumPyClient):
         return 0.0, len(x), {"accuracy": right}
 
 
-class Timed(FedAvg):
-    """Federated averaging of all clients that notes when each part of a round began and ended."""
+class Timed:
+    """Flower's federated averaging; notes when each part of a round begins and ends, bears no failed client."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
+        self._inner = FedAvg(**settings)
         self.times: list[dict[str, float]] = []
-        self.weights: Arrays = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
 
     def configure_fit(self, server_round: int, parameters: Any, client_manager: Any) -> Any:
         self.times.append({"start": time.perf_counter()})
-        return super().configure_fit(server_round, parameters, client_manager)
+        return self._inner.configure_fit(server_round, parameters, client_manager)
 
     def aggregate_fit(self, server_round: int, results: Any, failures: Any) -> Any:
         if failures:
             raise RuntimeError(f"{len(failures)} clients failed, the first with {failures[0]}")
-        merged, metrics = super().aggregate_fit(server_round, results, failures)
-        self.weights = parameters_to_ndarrays(merged)
+        merged = self._inner.aggregate_fit(server_round, results, failures)
         trained = sum(float(answer.metrics["seconds"]) for _, answer in results)
         self.times[-1] |= {"learned": time.perf_counter(), "trained": trained, "clients": len(results)}
-        return merged, metrics
+        return merged
 
     def aggregate_evaluate(self, server_round: int, results: Any, failures: Any) -> Any:
         if failures:
@@ -98,11 +99,13 @@ class Timed(FedAvg):
             )
         )
         self.times[-1] |= {"accuracy": right / rows}
-        return super().aggregate_evaluate(server_round, results, failures)
+        return self._inner.aggregate_evaluate(server_round, results, failures)
 
 
 def _client(source: Path, context: Context) -> Any:
-    return Trainee(source, int(context.node_config["partition-id"])).to_client()
+    trainee = Trainee(source, int(context.node_config["partition-id"]))
+    made: Any = type("Client", (NumPyClient,), {"fit": trainee.fit, "evaluate": trainee.evaluate})()
+    return made.to_client()
 
 
 def _server(strategy: Timed, rounds: int, context: Context) -> ServerAppComponents:
