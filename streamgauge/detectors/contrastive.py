@@ -15,15 +15,18 @@ from streamgauge.detectors.augmentations import corrupted, view
 from streamgauge.detectors.base import DETECTORS, Detector, DetectorConfig, Statistics, Weights, whole
 from streamgauge.detectors.contrast import contrastive_loss
 from streamgauge.detectors.layers import dense, dense_items, elu
+from streamgauge.detectors.mahalanobis import prepared, whitening
 from streamgauge.layout import Item
 
 if TYPE_CHECKING:
     import torch
 
 NORMAL = "normal"
-"""Item of phase `under_candidate`: moments of the embedding on presumed-normal rows."""
+"""Item of phase `under_candidate`: mean and covariance of the embedding on presumed-normal rows."""
 SMALLEST = 1e-12
 """Of a squared distance: the gradient of the root is infinite at 0."""
+SMALLEST_VARIANCE = 1e-3
+"""Mean variance of the embedding below which the score counts it as this: normal rows that are all the same."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class ContrastiveConfig(DetectorConfig):
         changed_share: share of columns hidden or resampled in a view, in [0, 1).
         jitter: standard deviation of the noise on a view, in standard deviations of a column.
         corrupted_share: share of columns replaced in a corrupted copy, in (0, 1].
-        floor: smallest standard deviation an embedding's coordinate is divided by in the score.
+        ridge: added to every variance of the embedding in the score, times their mean: the larger, the less a
+            correlation that is broken counts.
     """
 
     hidden: int = 96
@@ -50,7 +54,7 @@ class ContrastiveConfig(DetectorConfig):
     changed_share: float = 0.2
     jitter: float = 0.1
     corrupted_share: float = 0.2
-    floor: float = 0.05
+    ridge: float = 0.1
 
     def __post_init__(self) -> None:
         for name in ("hidden", "embedding", "projection"):
@@ -60,17 +64,17 @@ class ContrastiveConfig(DetectorConfig):
         self.require("changed_share", lambda v: 0 <= v < 1, "a number from 0, below 1")
         self.require("jitter", lambda v: 0 <= v <= 10, "a number from 0 to 10")
         self.require("corrupted_share", lambda v: 0 < v <= 1, "a number above 0, at most 1")
-        self.require("floor", lambda v: 0 < v <= 100, "a number above 0, at most 100")
+        self.require("ridge", lambda v: 1e-4 <= v <= 100, "a number from 0.0001 to 100")
 
 
 @DETECTORS.register("contrastive")
 class Contrastive(Detector):
     """Encoder, projection head and class head; raw score = distance to normal embeddings + -log(1 - p).
 
-    The distance is the root mean square of the embedding's coordinates, each centred and divided by its standard
-    deviation on normal rows, taken under the candidate and merged over the nodes; before the first vote p, the
-    class head's probability of "abnormal", scores alone. Without labels both losses set rows against corrupted
-    copies of them (ours).
+    The distance is Mahalanobis' over the root of the embedding's size, about 1 on normal rows: mean and covariance
+    of their embeddings are taken under the candidate and merged over the nodes; before the first vote p, the class
+    head's probability of "abnormal", scores alone. Without labels both losses set rows against corrupted copies
+    of them (ours).
 
     Measured on held-out rows of KDDTrain+ (10,000 normal, 10,000 attacks; 5,000 normal training rows, 10 epochs,
     plan defaults, mean of three seeds; AUC and recall at 1 % false alarms):
@@ -96,7 +100,7 @@ class Contrastive(Detector):
     uses_labels = True
 
     def items(self) -> tuple[Item, ...]:
-        """Encoder (two layers), projection head (two), class head (one), and the moments of the embedding."""
+        """Encoder (two layers), projection head (two), class head (one), and the comoments of the embedding."""
         size = self.config
         layers = {
             "encoder.0": (self.width, size.hidden),
@@ -106,7 +110,7 @@ class Contrastive(Detector):
             "class": (size.embedding, 1),
         }
         weights = (item for name, (a, b) in layers.items() for item in dense_items(name, a, b))
-        return (*weights, Item(NORMAL, (size.embedding,), "moments", "under_candidate"))
+        return (*weights, Item(NORMAL, (size.embedding,), "comoments", "under_candidate"))
 
     def embed(self, weights: Weights, x: torch.Tensor) -> torch.Tensor:
         """The encoder's output: (n, width) -> (n, embedding)."""
@@ -120,9 +124,16 @@ class Contrastive(Detector):
         abnormal = torch.nn.functional.softplus(dense(weights, "class", z).squeeze(1))  # -log(1 - p), (n,)
         if NORMAL not in statistics:
             return abnormal
-        mean, variance = statistics[NORMAL]
-        squares = (z - mean).square() / variance.clamp(min=self.config.floor**2)
+        mean, white = whitening(statistics, NORMAL, self._ridge(statistics))
+        squares = ((z - mean) @ white.t()).square()
         return squares.mean(dim=1).clamp(min=SMALLEST).sqrt() + abnormal
+
+    def prepare(self, statistics: Statistics) -> Statistics:
+        """With the whitening matrix, so that not every call inverts the covariance."""
+        return prepared(statistics, NORMAL, self._ridge(statistics)) if NORMAL in statistics else statistics
+
+    def _ridge(self, statistics: Statistics) -> float:
+        return self.config.ridge * max(float(statistics[NORMAL][1].diagonal().mean()), SMALLEST_VARIANCE)
 
     def loss(self, weights: Weights, x: torch.Tensor, y: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """L_contrast on two views of a class-balanced batch + lambda1 * L_class on its rows as they are.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from streamgauge.detectors.base import DETECTORS, DetectorConfig, Statistics, Weights, whole
 from streamgauge.detectors.layers import dense, dense_items
+from streamgauge.detectors.mahalanobis import prepared, whitening
 from streamgauge.detectors.sequence import SequenceDetector
 from streamgauge.layout import Item
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 ERROR = "error"
 """Item of phase `under_candidate`: mean and covariance of the forecasts' errors on presumed-normal windows."""
-_WHITENING = "whitening"
 
 
 @dataclass(frozen=True)
@@ -128,35 +128,19 @@ class Lstm(SequenceDetector):
 
     def prepare(self, statistics: Statistics) -> Statistics:
         """With the whitening matrix, so that not every call inverts the covariance."""
-        return {**statistics, _WHITENING: self._whitening(statistics)} if ERROR in statistics else statistics
+        return prepared(statistics, ERROR, self.config.ridge) if ERROR in statistics else statistics
 
     def score_errors(self, statistics: Statistics, errors: torch.Tensor) -> torch.Tensor:
         """Squared Mahalanobis distance / columns, as a sum of squares: no cancellation."""
         if ERROR not in statistics:
             return errors.square().mean(dim=1)
-        mean, whitening = self._whitening(statistics)
-        return ((errors - mean) @ whitening.t()).square().mean(dim=1)
+        mean, white = whitening(statistics, ERROR, self.config.ridge)
+        return ((errors - mean) @ white.t()).square().mean(dim=1)
 
     def attribute_errors(self, statistics: Statistics, errors: torch.Tensor) -> torch.Tensor:
         """(beta - mu)_j (Sigma^-1 (beta - mu))_j / columns; the columns add up to the score."""
         if ERROR not in statistics:
             return errors.square() / self.width
-        mean, whitening = (part.double() for part in self._whitening(statistics))
+        mean, white = (part.double() for part in whitening(statistics, ERROR, self.config.ridge))
         apart = errors.double() - mean
-        return (apart * (apart @ whitening.t() @ whitening) / self.width).float()
-
-    def _whitening(self, statistics: Statistics) -> tuple[torch.Tensor, ...]:
-        """Mean (width,) and W (width, width) with W^T W = (Sigma + ridge I)^-1, W lower triangular.
-
-        Where Sigma is not positive semidefinite (a robust merge of hostile parts), its diagonal alone counts.
-        """
-        import torch
-
-        if _WHITENING in statistics:
-            return statistics[_WHITENING]
-        mean, covariance = statistics[ERROR]
-        ridge = self.config.ridge * torch.eye(self.width)
-        factor, failed = torch.linalg.cholesky_ex(covariance.clamp(-1e6, 1e6) + ridge)
-        if failed or not bool(factor.isfinite().all()):
-            factor = (covariance.diagonal().clamp(min=0.0).diag() + ridge).sqrt()
-        return mean, torch.linalg.solve_triangular(factor, torch.eye(self.width), upper=False)
+        return (apart * (apart @ white.t() @ white) / self.width).float()

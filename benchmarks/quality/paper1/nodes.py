@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.quality.data import load
+from benchmarks.quality.paper1.inputs import STREAMS, Timing, timing, widened, windowed
 from streamgauge.errors import ConfigurationError
 from streamgauge.evaluation.nodes import dirichlet_nodes
 from streamgauge.evaluation.splits import Rows, distinct_rows
 from streamgauge.profiles.loaders.ciciot2023 import family_of
 from streamgauge.profiles.loaders.records import encoded
 from streamgauge.profiles.loaders.table import Table
+from streamgauge.profiles.loaders.ton_iot import DEVICES
 from streamgauge.profiles.profile import load_profile
 from streamgauge.simulation import Client, Examples, Space
 
@@ -30,6 +32,8 @@ EARLIER = 0.6
 TEST_SHARE = 0.25
 """Of each node's rows, in the random split."""
 MOST_TEST = 10_000
+MOST_SERIES = 20_000
+"""Test rows of a stream that is tested in order of time; beyond it every k-th row."""
 ALPHA = 0.5
 """Of the Dirichlet distribution of CICIoT2023's families over the nodes."""
 TRAIN_SHARE = 0.75
@@ -42,7 +46,7 @@ UNSEEN = ("BruteForce", "Malware", "Uploading", "WebAttack")
 class Sizes:
     """Most rows of a node: (normal, abnormal)."""
 
-    train: tuple[int, int] = (200, 100)
+    train: tuple[int, int] = (500, 250)
     validation: tuple[int, int] = (250, 100)
 
 
@@ -56,6 +60,7 @@ class Pools:
         tests: rows that test: of each node, or one for all.
         space: the public encoding.
         ordered: whether validation rows are later than training rows.
+        timing: of the rows, where all later rows of a stream are one test; None elsewhere.
     """
 
     x: NDArray[np.float32]
@@ -65,6 +70,7 @@ class Pools:
     tests: tuple[Rows, ...]
     space: Space
     ordered: bool
+    timing: Timing | None = None
 
     def clients(self, sizes: Sizes, seed: int) -> list[Client]:
         """Rows drawn for one run; no test rows among them."""
@@ -107,14 +113,24 @@ def _pools(name: str, kind: Kind, data: Path) -> Pools:
         )
     parted = _strict(name, table, y, types) if kind == "strict" else _random(name, y, types)
     nodes, tests = ([np.sort(rows) for rows in part] for part in parted)
-    generator = np.random.default_rng(FIXED)
-    tests = [np.sort(generator.permutation(rows)[: MOST_TEST // len(tests)]) for rows in tests]
+    _check(name, kind, y, nodes, tests)
+    ordered = kind == "strict" and name != "ciciot2023"
+    space, when = Space.of(load_profile(table.name).schema), None
+    if name in STREAMS:
+        x, space = windowed(x, table.sources, STREAMS[name]), widened(space, STREAMS[name])
+    if name in STREAMS and kind == "strict":
+        thinned = -(-len(tests[0]) // MOST_SERIES)
+        tests, when = [tests[0][::thinned]], timing(name, table, thinned)
+    else:
+        generator = np.random.default_rng(FIXED)
+        tests = [np.sort(generator.permutation(rows)[: MOST_TEST // len(tests)]) for rows in tests]
+    return Pools(x, y, types, tuple(nodes), tuple(tests), space, ordered, when)
+
+
+def _check(name: str, kind: Kind, y: NDArray[np.float32], nodes: Sequence[Rows], tests: Sequence[Rows]) -> None:
     short = [i + 1 for i, rows in enumerate(nodes) if (y[rows] == 0).sum() < 4]
     if short or not any((y[rows] == 1).any() for rows in nodes) or any(not (y[r] == 0).any() for r in tests):
         raise ConfigurationError(f"{name}, {kind}: nodes {short} or the test rows lack a class; give more rows")
-    ordered = kind == "strict" and name != "ciciot2023"
-    space = Space.of(load_profile(table.name).schema)
-    return Pools(x, y, types, tuple(nodes), tuple(tests), space, ordered)
 
 
 def _stream(name: str, data: Path) -> tuple[Table, NDArray[np.object_]]:
@@ -142,8 +158,7 @@ def _ton(name: str, data: Path) -> tuple[Table, NDArray[np.object_]]:
 
 _TABLES: dict[str, Callable[[str, Path], tuple[Table, NDArray[np.object_]]]] = {
     "ciciot2023": _ciciot,
-    "ton-iot-weather": _ton,
-    "ton-iot-modbus": _ton,
+    **{f"ton-iot-{device}": _ton for device in DEVICES},
 }
 
 

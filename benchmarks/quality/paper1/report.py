@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks.quality.paper1.rules import MAIN
 from benchmarks.quality.report import markdown_table
 from benchmarks.quality.table import Result
 
-PREFIX = "recall_"
+RECALL, DEVICE = "recall_", "auc_ton-iot-"
+"""How the figures by attack type and by device begin."""
 
 
 def extra(result: Result) -> Sequence[str]:
@@ -18,7 +19,12 @@ def extra(result: Result) -> Sequence[str]:
     lines += [line for part in result["sections"] if (line := verdict(part))]
     lines += ["", "## Recall by attack type, at the line of 1 % false alarms", ""]
     for part in result["sections"]:
-        lines += [f"### {part['title']}", "", *by_type(part)]
+        lines += [f"### {part['title']}", "", *columns(part, RECALL, percent)]
+    devices = [(part, columns(part, DEVICE, four_digits)) for part in result["sections"]]
+    if any(found for _, found in devices):
+        lines += ["## ROC-AUC by device", ""]
+    for part, found in devices:
+        lines += [f"### {part['title']}", "", *found] if found else []
     lines += [
         "## The paper's Table 1, SWaT",
         "",
@@ -51,16 +57,24 @@ def verdict(part: dict[str, Any]) -> str:
     return text.rstrip()
 
 
-def by_type(part: dict[str, Any]) -> list[str]:
-    """Rows by rule, a column an attack type."""
-    names = sorted({name for row in part["rows"] for name in row["figures"] if name.startswith(PREFIX)})
+def columns(part: dict[str, Any], prefix: str, text: Callable[[float], str]) -> list[str]:
+    """A row a rule, a column for every figure whose name begins so; nothing where none does."""
+    names = sorted({name for row in part["rows"] for name in row["figures"] if name.startswith(prefix)})
     lines = []
     for row in part["rows"]:
         figures = [row["figures"].get(name) for name in names]
-        lines.append(
-            [row["label"], *(f"{100 * f['mean']:.1f} ± {100 * f['std']:.1f}" if f else "" for f in figures)]
-        )
-    return markdown_table(["row", *(name.removeprefix(PREFIX) for name in names)], lines)
+        lines.append([row["label"], *(f"{text(f['mean'])} ± {text(f['std'])}" if f else "" for f in figures)])
+    return markdown_table(["row", *(name.removeprefix(prefix) for name in names)], lines) if names else []
+
+
+def percent(share: float) -> str:
+    """One digit."""
+    return f"{100 * share:.1f}"
+
+
+def four_digits(number: float) -> str:
+    """As AUCs are printed."""
+    return f"{number:.4f}"
 
 
 def _mean(row: dict[str, Any], name: str) -> float:

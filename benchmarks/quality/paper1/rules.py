@@ -11,9 +11,11 @@ from benchmarks.quality.paper1 import encoder
 from streamgauge.federation.merging import MergePolicy
 from streamgauge.simulation import SimulationConfig
 
-ROUNDS = 5
+ROUNDS = 8
+TRIAL_ROUNDS = 2
+"""Of a training of the tuning."""
 EPOCHS = 2
-BATCH = 64
+BATCH = 128
 LEARNING_RATES = (3e-3, 1e-2)
 CONTRASTIVE = "contrastive"
 
@@ -66,13 +68,13 @@ class Rule:
         """Both learning rates with both choices."""
         return tuple(Trial(rate, choice) for rate, choice in product(LEARNING_RATES, self.choices))
 
-    def config(self, trial: Trial) -> SimulationConfig:
+    def config(self, trial: Trial, rounds: int = ROUNDS) -> SimulationConfig:
         """As a simulation's settings."""
         return SimulationConfig(
             detector=self.detector,
             detector_config=dict(trial.choice.detector),
             mode=self.mode,
-            rounds=ROUNDS,
+            rounds=rounds,
             epochs=EPOCHS,
             batch_size=BATCH,
             learning_rate=trial.learning_rate,

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.quality.columns import MB_SENT
+from benchmarks.quality.paper1.inputs import STREAMS
 from benchmarks.quality.paper1.nodes import Kind, Sizes, pools
 from benchmarks.quality.paper1.rules import BATCH, EPOCHS, LEARNING_RATES, ROUNDS
 from benchmarks.quality.paper1.run import RATE, TUNING_SEED, line, measured
-from benchmarks.quality.paper1.sections import COLUMNS, SOURCES, protocol
+from benchmarks.quality.paper1.sections import COLUMNS, protocol
 from benchmarks.quality.table import Context, Outcome, Row, Section
 from streamgauge.detectors.contrast import contrastive_loss
 from streamgauge.evaluation.baselines.federated import average
@@ -62,7 +63,7 @@ class _Stage:
 
 def stage_section(kind: Kind, sizes: Sizes) -> Section:
     """The second division of SWaT into nodes."""
-    stated = protocol(SOURCES["swat"], kind, sizes)
+    stated = protocol("swat", kind, sizes)
     remarks = (
         "Nodes are the six stages, all with the same rows (those of the time blocks together): an input layer of "
         f"each stage's own to {HIDDEN} units, then a shared trunk and heads. A record is abnormal where the stage "
@@ -129,7 +130,7 @@ def _learned(
     known = pools("swat", kind, data)
     clients = known.clients(sizes, seed)
     train, validation = (pooled([getattr(client, part) for client in clients]) for part in ("train", "validation"))
-    names = np.array([stage_of(field.field) for field in load_profile("swat").numeric])
+    names = np.array([stage_of(field.field) for field in load_profile("swat").numeric] * STREAMS["swat"].blocks)
     trunks = [initialise(_trunk(), seed) for _ in np.unique(names)]
     stages = []
     for number, trunk in zip(np.unique(names), trunks, strict=True):

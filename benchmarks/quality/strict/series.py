@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.quality.data import load
+from benchmarks.quality.rolling import rolling
 from streamgauge.evaluation.baselines import BASELINES
 from streamgauge.evaluation.splits import by_value
 
@@ -97,7 +98,7 @@ class Features:
     def of(self, x: Floats, train: int) -> NDArray[np.float32]:
         """(n, features) float32, standardised by the rows of x from `settle` to `train`."""
         z = _standardised(x, x[self.settle : train])
-        wide = np.hstack([z if kind == "raw" else _window(z, kind, rows) for kind, rows in self.windows])
+        wide = np.hstack([z if kind == "raw" else rolling(z, kind, rows) for kind, rows in self.windows])
         return _standardised(wide, wide[self.warm : train], 1.5 * BOUND).astype(np.float32)
 
 
@@ -106,18 +107,6 @@ def _standardised(x: Floats, by: Floats, bound: float = BOUND) -> Floats:
     floor = 1e-6 * np.abs(mean) + 1e-3 * (scale.max() if bound > BOUND else 0.0) + 1e-9
     clipped: Floats = np.clip((x - mean) / np.maximum(scale, floor), -bound, bound)
     return clipped
-
-
-def _window(x: Floats, kind: str, rows: int) -> Floats:
-    """Mean or standard deviation of the last `rows` rows; of fewer at the beginning."""
-    n = len(x)
-    begin = np.maximum(np.arange(n) - rows + 1, 0)
-    sums, squares = (np.vstack([np.zeros(x.shape[1]), np.cumsum(part, axis=0)]) for part in (x, x**2))
-    count = (np.arange(n) + 1 - begin)[:, None]
-    mean = (sums[1:] - sums[begin]) / count
-    if kind == "mean":
-        return np.asarray(mean)
-    return np.sqrt(np.maximum((squares[1:] - squares[begin]) / count - mean**2, 0.0))
 
 
 def scored(x: Floats, train: int, features: Features, name: str, seed: int) -> Floats:

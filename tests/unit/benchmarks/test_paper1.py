@@ -11,7 +11,7 @@ import torch
 from benchmarks.quality.paper1 import nodes
 from benchmarks.quality.paper1.encoder import NAME
 from benchmarks.quality.paper1.nodes import NODES, Kind, Pools, Sizes, pools
-from benchmarks.quality.paper1.report import by_type, verdict
+from benchmarks.quality.paper1.report import RECALL, columns, percent, verdict
 from benchmarks.quality.paper1.rules import MAIN, RULES
 from benchmarks.quality.paper1.run import measured
 from benchmarks.quality.table import TABLES
@@ -125,7 +125,7 @@ def test_the_page_says_who_wins_and_lists_types() -> None:
     assert "best AUC 0.9000 (Trees)" in text
     assert "it loses to: Trees." in text
     assert 'below that of "always alarm" (60.00)' in text
-    assert "| Contrastive | 25.0 ± 0.0 |" in by_type(part)
+    assert "| Contrastive | 25.0 ± 0.0 |" in columns(part, RECALL, percent)
     assert verdict({"title": "x", "rows": []}) == ""
 
 
