@@ -30,10 +30,10 @@ def explaining_run(nodes: Sequence[Node], effort: Effort, seed: int) -> Outcome:
     learned = learn(nodes, Way(), effort, seed)
     ranks, tops, swarms = [], [], {}
     for learner in learned.learners:
-        x = _explained(learner, seed)
-        live, shap = _live(learner, x), _kernel_shap(learner, x, seed)
-        ranks += [float(spearmanr(a, b).statistic) for a, b in zip(live, shap, strict=True)]
-        tops += [len(_top(a) & _top(b)) / TOP for a, b in zip(live, shap, strict=True)]
+        x = explained(learner, seed)
+        quick, shap = live(learner, x), _kernel_shap(learner, x, seed)
+        ranks += [float(spearmanr(a, b).statistic) for a, b in zip(quick, shap, strict=True)]
+        tops += [len(top(a) & top(b)) / TOP for a, b in zip(quick, shap, strict=True)]
         swarms[learner.node.name] = {
             "columns": list(learner.node.columns),
             "values": np.round(x, 3).tolist(),
@@ -43,13 +43,15 @@ def explaining_run(nodes: Sequence[Node], effort: Effort, seed: int) -> Outcome:
     return Outcome(figures, {"swarms": swarms} if seed == 0 else {})
 
 
-def _explained(learner: Learner, seed: int) -> Matrix:
+def explained(learner: Learner, seed: int) -> Matrix:
+    """Standardised attack records of a node's test (at most RECORDS, columns)."""
     attacks = np.flatnonzero(learner.node.truth)
     drawn = np.random.default_rng([seed, 6]).permutation(attacks)[:RECORDS]
     return learner.scaler.apply(learner.node.test[drawn])
 
 
-def _live(learner: Learner, x: Matrix) -> NDArray[np.float64]:
+def live(learner: Learner, x: Matrix) -> NDArray[np.float64]:
+    """The detector's own attribution of standardised records: (n, columns)."""
     import torch
 
     weights, statistics = learner.tensors()
@@ -74,5 +76,6 @@ def _kernel_shap(learner: Learner, x: Matrix, seed: int) -> NDArray[np.float64]:
     return np.concatenate([np.asarray(part, np.float64) for part in parts])
 
 
-def _top(values: NDArray[np.float64]) -> set[int]:
+def top(values: NDArray[np.float64]) -> set[int]:
+    """The TOP highest columns."""
     return set(np.argsort(-values)[:TOP].tolist())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from benchmarks.quality.columns import ALWAYS, AT_RATE, AUC, F1, FALSE_ALARMS, MB_SENT, RECALL, prefixed
 from benchmarks.quality.paper2.ciciot import COMMON, DEVICE_ROWS, DEVICES, NODES, SHARES, devices_2022, five_nodes
+from benchmarks.quality.paper2.drift import drift_run
 from benchmarks.quality.paper2.explaining import COALITIONS, RECORDS, TOP, explaining_run
 from benchmarks.quality.paper2.learner import Way
 from benchmarks.quality.paper2.nodes import Node
@@ -180,6 +182,42 @@ def explaining_section() -> Section:
         (
             row(
                 "shap", "federated, shared + private features", run, {"records": RECORDS, "coalitions": COALITIONS}
+            ),
+        ),
+    )
+
+
+def drift_section() -> Section:
+    """The ranking of columns from release to release."""
+
+    def run(context: Context) -> Outcome:
+        return drift_run(_five(context), LONGER, context.seed)
+
+    return Section(
+        "Rank drift per release",
+        Protocol(
+            "ours",
+            f"the same {RECORDS} attack records of each of the five nodes after each of {LONGER.rounds} rounds",
+            LABELS,
+            "none",
+            "none",
+            (
+                "A node's columns are ranked by their live attribution, mean over the records; the agreement of "
+                "two releases is Spearman's rank correlation, mean over the nodes",
+            ),
+        ),
+        (
+            Column("first", "release 1 with 2", ".3f"),
+            Column("last", f"release {LONGER.rounds - 1} with {LONGER.rounds}", ".3f"),
+            Column("whole", f"release 1 with {LONGER.rounds}", ".3f"),
+            Column("top", f"top {TOP} kept in the last step"),
+        ),
+        (
+            row(
+                "drift",
+                "federated, shared + private features",
+                run,
+                {"effort": asdict(LONGER), "records": RECORDS, "top": TOP},
             ),
         ),
     )

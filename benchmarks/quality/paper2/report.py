@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.quality.paper2.drift import draw
 from benchmarks.quality.report import markdown_table, points
 from benchmarks.quality.table import Result
 
@@ -91,9 +92,13 @@ def _families(rows: dict[str, Any]) -> list[str]:
 
 
 def plot(result: Result, path: Path) -> list[str]:
-    """Points of all rows; beeswarms of the first seed."""
+    """Points of all rows; beeswarms of the first seed; the drift of the ranking."""
     images = points(result, path)
     rows = {row["key"]: row for section in result["sections"] for row in section["rows"]}
+    if "drift" in rows and rows["drift"]["details"]:
+        target = path.with_name(f"{path.stem}_drift.png")
+        draw(rows["drift"]["details"], target)
+        images = [*images, target.name]
     details = rows["shap"]["details"] if "shap" in rows else []
     swarms = next((run["swarms"] for run in details if run.get("swarms")), None)
     if swarms is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.quality.paper2.five import (
     devices_section,
+    drift_section,
     explaining_section,
     family_section,
     longer_section,
@@ -29,6 +30,7 @@ def paper2() -> Table:
             family_section(),
             ton_section(),
             explaining_section(),
+            drift_section(),
         ),
         remarks=(
             "The paper's headline is on CICIoT-DIAD-2024, which is not at hand; the same rows on one's own copy: "

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.quality.paper2.central import Union, central, each_alone
 from benchmarks.quality.paper2.ciciot import Parts, Records, grouped, parted
+from benchmarks.quality.paper2.drift import agreement, draw, drift_run
 from benchmarks.quality.paper2.explaining import explaining_run
 from benchmarks.quality.paper2.learner import Effort, Way
 from benchmarks.quality.paper2.learning import learn
@@ -143,6 +144,21 @@ def test_the_live_attribution_is_compared_with_kernel_shap(nodes: tuple[Node, ..
     assert -1.0 <= outcome.figures["spearman"] <= 1.0
     assert 0.0 <= outcome.figures["top"] <= 1.0
     assert np.shape(outcome.details["swarms"]["node-0"]["shap"]) == (10, len(nodes[0].columns))
+
+
+def test_the_ranking_of_columns_is_followed_over_the_releases(nodes: tuple[Node, ...], tmp_path: Path) -> None:
+    outcome = drift_run(nodes[:2], replace(QUICK, rounds=3), 0)
+    assert len(outcome.details["steps"]) == len(outcome.details["to_last"]) == 2
+    assert outcome.details["steps"][-1] == outcome.details["to_last"][-1] == outcome.figures["last"]
+    assert all(-1 <= value <= 1 for value in outcome.details["steps"])
+    draw([dict(outcome.details)] * 2, tmp_path / "drift.png")
+    assert (tmp_path / "drift.png").stat().st_size > 1000
+
+
+def test_rankings_agree_if_the_order_does() -> None:
+    rising, falling = np.array([1.0, 2.0, 3.0]), np.array([3.0, 2.0, 1.0])
+    assert agreement([rising, rising], [10 * rising, falling]) == 0.0
+    assert agreement([rising], [rising**3]) == pytest.approx(1.0)
 
 
 def test_gains_and_what_beats_the_federation_are_said(tmp_path: Path) -> None:
