@@ -54,7 +54,7 @@ class ContrastiveConfig(DetectorConfig):
     changed_share: float = 0.2
     jitter: float = 0.1
     corrupted_share: float = 0.2
-    ridge: float = 0.1
+    ridge: float = 0.3
 
     def __post_init__(self) -> None:
         for name in ("hidden", "embedding", "projection"):

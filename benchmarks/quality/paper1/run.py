@@ -97,7 +97,8 @@ def validation_auc(models: Mapping[str, Model], clients: Sequence[Client], form:
     """Mean of two AUCs over all nodes' validation rows, each node's scores in units of its line.
 
     Normal rows against the labelled attacks, and against corrupted copies of the normal rows, as nodes vote by:
-    the former alone says little where few attacks are known and every trial finds all of them.
+    the former alone says little where few attacks are known and every trial finds all of them. Without labelled
+    attacks the copies alone count.
     """
     normal, known, copies = [], [], []
     for client in clients:
@@ -108,8 +109,8 @@ def validation_auc(models: Mapping[str, Model], clients: Sequence[Client], form:
         known.append(_scores(model, form, z[y == 1]) / level)
         altered = corrupt(z[y == 0], np.random.default_rng(FIXED), space.groups)
         copies.append(_scores(model, form, altered) / level)
-    clean = np.concatenate(normal)
-    return float(np.mean([auc(clean, np.concatenate(other)) for other in (known, copies)]))
+    clean, others = np.concatenate(normal), [np.concatenate(part) for part in (known, copies)]
+    return float(np.mean([auc(clean, other) for other in others if len(other)]))
 
 
 def scored(model: Model, form: str, x: NDArray[np.float32]) -> Floats:

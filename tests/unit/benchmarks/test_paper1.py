@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,12 @@ import torch
 
 from benchmarks.quality.paper1 import nodes
 from benchmarks.quality.paper1.encoder import NAME
+from benchmarks.quality.paper1.inputs import Stream, widened, windowed
 from benchmarks.quality.paper1.nodes import NODES, Kind, Pools, Sizes, pools
 from benchmarks.quality.paper1.report import RECALL, columns, percent, verdict
 from benchmarks.quality.paper1.rules import MAIN, RULES
-from benchmarks.quality.paper1.run import measured
-from benchmarks.quality.table import TABLES
+from benchmarks.quality.paper1.run import FORMS, averaged, measured, validation_auc
+from benchmarks.quality.table import TABLES, Outcome
 from streamgauge.detectors import DETECTORS
 from streamgauge.errors import ConfigurationError
 from streamgauge.profiles.loaders.table import Table
@@ -77,11 +79,12 @@ def test_one_class_only_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 def test_every_rule_gets_as_many_trials_and_trains(skab: Path) -> None:
     assert {len(rule.trials) for rule in RULES.values()} == {4}
-    clients = pools("skab", "random", skab).clients(SMALL, 0)
+    known = pools("skab", "random", skab)
+    clients = known.clients(SMALL, 0)
     for key in ("moon", "fedproto", "fedcac", "local"):
         rule = RULES[key]
         assert rule.detector == NAME
-        done = simulate(rule.config(rule.trials[0]), clients, 0, space=Space.of(load_profile("skab").schema))
+        done = simulate(rule.config(rule.trials[0], 1), clients, 0, space=known.space)
         assert not done.final.refused
 
 
@@ -110,6 +113,54 @@ def test_figures_pool_nodes_with_their_own_tests_and_average_models_on_one(skab:
     halves = [np.where(truth, 2.0, 0.5), np.where(truth, 0.5, 2.0)]
     figures = measured(later, halves)
     assert figures["recall"] == figures["auc"] == figures["false_alarms"] == 0.5
+
+
+def test_events_are_counted_where_a_stream_is_tested_in_order_of_time(skab: Path) -> None:
+    later, alone = pools("skab", "strict", skab), pools("skab", "random", skab)
+    truth = later.y[later.tests[0]] == 1
+    perfect = measured(later, [np.where(truth, 2.0, 0.5)])
+    assert perfect["event_recall"] == 1.0
+    assert perfect["false_events_day"] == 0.0
+    assert "event_recall" not in measured(alone, [np.zeros(len(rows)) for rows in alone.tests])
+
+
+def test_trials_are_compared_on_labelled_attacks_and_on_corrupted_copies(skab: Path) -> None:
+    known = pools("skab", "random", skab)
+    clients = known.clients(SMALL, 0)
+    rule = RULES["fedavg"]
+    models = simulate(rule.config(rule.trials[0], 1), clients, 0, space=known.space).models
+    blind = [replace(c, validation=c.validation.take(c.validation.y == 0)) for c in clients]
+    both, copies = (validation_auc(models, part, FORMS[0], known.space) for part in (clients, blind))
+    assert 0 < both < 1
+    assert copies > both, "labels say nothing here, a corrupted copy is seen"
+
+
+def test_data_sets_that_belong_together_are_averaged() -> None:
+    both = averaged(
+        {"a": Outcome({"auc": 0.5, "f1": 0.2}), "b": Outcome({"auc": 1.0, "f1": 0.4, "recall_x": 1.0})}
+    )
+    assert both.figures == pytest.approx({"auc": 0.75, "f1": 0.3, "recall_x": 1.0, "auc_a": 0.5, "auc_b": 1.0})
+
+
+def test_windows_show_small_moves_and_stay_within_a_recording() -> None:
+    """Two recordings at working points far apart; in the second one sensor moves by a hundredth of the gap."""
+    x = np.concatenate([np.zeros((50, 2)), np.full((50, 2), 100.0)]).astype(np.float32)
+    x[90:, 1] += 1.0
+    sources = np.repeat(np.array(["a", "b"], object), 50)
+    look = Stream(2, 40, (1.0, 60.0), "")
+    wide = windowed(x, sources, look)
+    assert wide.shape == (100, look.blocks * 2)
+    assert not wide[:50].any()
+    assert not wide[50:90, 4:].any(), "nothing of the first recording in the second"
+    assert wide[91, 7] == pytest.approx(1 - 2 / 40)
+    earlier = windowed(x[:95], sources[:95], look)
+    assert np.array_equal(earlier, wide[:95]), "windows look back only"
+    missing = x.copy()
+    missing[95] = np.nan
+    assert np.isfinite(windowed(missing, sources, look)[:, 2:]).all()
+    space = widened(Space.plain(2), look)
+    assert len(space.centre) == len(space.floor) == len(space.groups) == wide.shape[1]
+    assert windowed(x, sources, Stream(2, None, (1.0, 60.0), "")).shape == (100, 6)
 
 
 def test_the_page_says_who_wins_and_lists_types() -> None:
