@@ -72,7 +72,7 @@ def windowed(x: NDArray[np.float32], sources: NDArray[np.object_], stream: Strea
     for rows in by_value(sources).values():
         part = _held(x[rows].astype(np.float64))
         mean = rolling(part, "mean", stream.short)
-        blocks = [x[rows], mean, rolling(part, "std", stream.short)]
+        blocks: list[NDArray[np.floating]] = [x[rows], mean, rolling(part, "std", stream.short)]
         if stream.long is not None:
             blocks.append(mean - rolling(part, "mean", stream.long))
         wide[rows] = np.hstack(blocks)

@@ -50,6 +50,7 @@ def draw(details: Sequence[dict[str, Any]], target: Path) -> None:
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import MaxNLocator
 
     figure, axis = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
     lines = (
@@ -62,7 +63,7 @@ def draw(details: Sequence[dict[str, Any]], target: Path) -> None:
         mean, spread = values.mean(axis=0), values.std(axis=0, ddof=1) if len(values) > 1 else 0.0
         axis.plot(releases, mean, "o-", color=colour, label=label, markersize=4)
         axis.fill_between(releases, mean - spread, mean + spread, color=colour, alpha=0.2)
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("release")
     axis.set_ylabel("rank correlation of the columns")
     axis.set_title("Drift of the live attribution's ranking, five nodes", fontsize=10)
