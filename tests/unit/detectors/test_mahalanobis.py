@@ -41,7 +41,7 @@ def test_what_is_no_covariance_counts_by_its_diagonal() -> None:
 
 def test_a_broken_correlation_is_far_though_no_coordinate_is() -> None:
     """Two coordinates of the embedding that always agree on normal rows, and a row where they do not."""
-    made = DETECTORS["contrastive"](2, {"hidden": 2, "embedding": 2, "projection": 2})
+    made = DETECTORS["contrastive"](2, {"hidden": 2, "embedding": 2, "projection": 2, "ridge": 0.01})
     weights = {item.name: torch.zeros(item.shape) for item in made.layout.of_phase("weights")}
     for layer in ("encoder.0", "encoder.1"):
         weights[f"{layer}.weight"] = torch.eye(2)
