@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.edge_node.alerts import AlertWriter
-from services.edge_node.dead_letters import dead_letter
+from services.edge_node.columnar import MixedSteps
+from services.edge_node.dead_letters import Refused, dead_letter
 from services.edge_node.poison import PoisonGuard, Records
-from services.edge_node.scored import Scored, ScoringSteps
+from services.edge_node.scored import Scored
 from services.edge_node.scorer import Scorer
 from services.edge_node.settings import EdgeSettings
 from services.edge_node.ticks import TickSteps
@@ -77,7 +78,7 @@ class Node:
         self.counts = Counts()
         self.learner = learner
         self._settings, self._guard, self._writer, self._ledger = settings, guard, writer, ledger
-        self._steps = (TickSteps if profile.long else ScoringSteps)(settings, profile)
+        self._steps = (TickSteps if profile.long else MixedSteps)(settings, profile)
         self._dead_letters = f"{settings.topic_prefix}dead-letters"
 
     def step(self, records: Records, contexts: Contexts, now: float) -> list[Outgoing]:
@@ -101,9 +102,7 @@ class Node:
                 out += [self._crashed(batch[i], why) for i, why in crashed]
                 for part in parts:
                     self.counts.pivoted.update(part.outcomes)
-                    out += [
-                        self._reject(part.records[r.position], r.reason, r.detail) for r in part.decoded.rejected
-                    ]
+                    out += [self._reject(refused) for refused in part.refused]
                     changes += [
                         (partition, context.topic_incarnation, c) for c in self._take(partition, context, part)
                     ]
@@ -150,13 +149,13 @@ class Node:
         return {p: batch for p, batch in kept.items() if batch}, out
 
     def _crashed(self, record: LogRecord, why: str) -> Outgoing:
-        position = f"{record.topic}:{record.partition}:{record.offset}"
-        log.error("record set aside", position=position, why=why)
-        return self._reject(record, "crashed", why)
+        refused = Refused(record, "crashed", why)
+        log.error("record set aside", position=refused.position, why=why)
+        return self._reject(refused)
 
-    def _reject(self, record: LogRecord, reason: str, detail: str) -> Outgoing:
-        self.counts.rejected[reason] += 1
-        return dead_letter(self._dead_letters, self._settings.node, record, reason, detail)
+    def _reject(self, refused: Refused) -> Outgoing:
+        self.counts.rejected[refused.reason] += 1
+        return dead_letter(self._dead_letters, self._settings.node, refused)
 
     def _take(self, partition: Partition, context: PartitionContext, batch: Scored) -> Iterable[AlertChange]:
         """Group and learn; every line from here on changes state."""
@@ -175,7 +174,7 @@ class Node:
                 str(partition),
                 decoded.times,
                 decoded.entities,
-                batch.offsets,
+                batch.positions,
                 batch.x,
                 abnormal,
                 decoded.labels,
@@ -194,9 +193,9 @@ class Node:
             assert scorer.bundle.info.threshold is not None
             return batch.payload(i, scorer, scorer.bundle.info.threshold)
 
-        zeros = np.zeros(len(scores), np.int64)
+        rows = np.zeros(len(scores), np.int64) if batch.rows is None else batch.rows
         return context.grouper.step(
-            ScoredBatch(decoded.times, decoded.entities, scores, batch.raw, batch.offsets, zeros), payload
+            ScoredBatch(decoded.times, decoded.entities, scores, batch.raw, batch.offsets, rows), payload
         )
 
     def _learn(self, partition: Partition, context: PartitionContext) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.edge_node.alerts import worst_payload
+from services.edge_node.dead_letters import Refused
 from services.edge_node.poison import FEW, NO_RECORDS_FAULT, SystematicError, bisect
 from services.edge_node.scorer import Scorer
 from services.edge_node.settings import EdgeSettings
@@ -20,6 +21,9 @@ from streamgauge.profiles.decoder import Decoded, Decoder
 from streamgauge.profiles.imputing import Imputed, Imputer
 from streamgauge.profiles.profile import Profile
 from streamgauge.stream.context import PartitionContext
+
+_ROW_BITS = 40
+"""Offsets stay below 2^40 for a million messages a second over 12 days, rows below 2^23."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Scored:
         forecasts: (n, width) float32, standardised, of a detector that forecasts; None of others.
         offsets: (n,) int64.
         outcomes: of messages and ticks, in the long layout: what became of how many.
+        rows: (n,) int64, row within the message; None: a message is one record.
+        refused_rows: of messages of many records.
     """
 
     records: Sequence[LogRecord]
@@ -44,6 +50,19 @@ class Scored:
     forecasts: NDArray[np.float32] | None
     offsets: NDArray[np.int64]
     outcomes: Counter[str] = field(default_factory=Counter)
+    rows: NDArray[np.int64] | None = None
+    refused_rows: Sequence[Refused] = ()
+
+    @property
+    def refused(self) -> list[Refused]:
+        """What goes to the dead letters."""
+        whole = [Refused(self.records[r.position], r.reason, r.detail) for r in self.decoded.rejected]
+        return [*whole, *self.refused_rows]
+
+    @property
+    def positions(self) -> NDArray[np.int64]:
+        """(n,) one number for each record: its offset where a message is one record."""
+        return self.offsets if self.rows is None else self.offsets + (self.rows << _ROW_BITS)
 
     def payload(self, row: int, scorer: Scorer, threshold: Threshold) -> dict[str, Any]:
         """What an alert keeps of a good record."""

@@ -48,7 +48,8 @@ class Rejected(NamedTuple):
     """A record for the dead letters; `position` is its index into the batch.
 
     `reason` is one of malformed-json, wrong-encoding, wrong-type, null-value, too-large, missing-time, bad-time,
-    missing-entity, bad-entity, missing-field, too-many-missing, not-finite, and in the long layout missing-tag.
+    missing-entity, bad-entity, missing-field, too-many-missing, not-finite, in the long layout missing-tag, and
+    of Arrow streams malformed-arrow, missing-column.
     """
 
     position: int
@@ -106,12 +107,13 @@ class Decoded:
         try:
             parsed = json.loads(bytes(value).decode("utf-8-sig", "replace"), parse_constant=lambda _: None)
             found = {name: find(parsed, name, _ABSENT) for name in self._context}
-            return {name: _plain(value) for name, value in found.items() if value is not _ABSENT}
+            return {name: plain_context(value) for name, value in found.items() if value is not _ABSENT}
         except (ValueError, RecursionError):
             return {}
 
 
-def _plain(value: Any) -> str | float | bool | None:
+def plain_context(value: Any) -> str | float | bool | None:
+    """A context value as an alert carries it: short, and a number only where JSON and float32 hold it."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int | float) and abs(value) <= FLOAT32_MAX:
@@ -209,8 +211,11 @@ class Decoder:
     def _ahead(self, times: NDArray[np.float64], sources: Sequence[SourceRecord]) -> Bad:
         if not np.isfinite(self._max_ahead_s):
             return Bad()
-        stamps = np.fromiter((source.timestamp for source in sources), np.float64, len(sources)) / 1000.0
-        ahead = np.where(stamps >= 0, times - stamps, 0.0)
+        return self._dated_ahead(times, np.fromiter((s.timestamp for s in sources), np.float64, len(sources)))
+
+    def _dated_ahead(self, times: NDArray[np.float64], stamps_ms: NDArray[np.float64]) -> Bad:
+        """Rows dated too long after their message, whose timestamp is below 0 where it has none."""
+        ahead = np.where(stamps_ms >= 0, times - stamps_ms / 1000.0, 0.0)
         return {
             row: (
                 "bad-time",

@@ -1,0 +1,407 @@
+"""Messages that are Arrow streams of many records each, decoded column by column.
+
+A column's name is the profile's JSON field; the same records as JSON objects give the same rows, counts and
+rejections. What is wrong with the schema refuses the message, what is wrong with a cell its row only. Beyond what
+JSON holds, a time may be a timestamp and a text dictionary-encoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from streamgauge.errors import ConfigurationError, InvalidRecordError
+from streamgauge.profiles.arrow_reader import joined, read_stream
+from streamgauge.profiles.columns import LATEST_S, MISSING, Bad, entities_of, labels_of, times_of
+from streamgauge.profiles.decoder import Decoded, Decoder, SourceRecord, plain_context
+from streamgauge.profiles.fields import UNIX_MS, UNIX_S
+from streamgauge.profiles.paths import path_of
+from streamgauge.profiles.profile import Profile
+
+CONTENT_TYPE = b"application/vnd.apache.arrow.stream"
+MAX_MESSAGE_BYTES = 1 << 24
+MAX_ROWS = 1 << 16
+_SCHEMAS = 8
+_PER_SECOND = {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}
+
+
+class RefusedRow(NamedTuple):
+    """A row, or a whole message, for the dead letters.
+
+    Attributes:
+        message: index into the messages.
+        row: of the message; None: all of it.
+        reason, detail: as `streamgauge.profiles.decoder.Rejected` has them, and malformed-arrow, missing-column.
+        value: the row as a JSON object; None for a whole message.
+    """
+
+    message: int
+    row: int | None
+    reason: str
+    detail: str
+    value: bytes | None
+
+
+@dataclass(frozen=True)
+class ColumnarDecoded(Decoded):
+    """The good rows of some messages, in order; `good` is the row within its message.
+
+    Attributes:
+        message: (n,) int64 index of each row's message.
+        refused: the others, by message and row; `rejected` stays empty.
+    """
+
+    message: NDArray[np.int64] = field(kw_only=True)
+    refused: list[RefusedRow] = field(kw_only=True)
+    _batches: Sequence[Any] = field(repr=False, kw_only=True)
+
+    def only(self, rows: NDArray[np.bool_]) -> ColumnarDecoded:
+        """These of the good rows; nothing is refused twice."""
+        return replace(
+            self,
+            good=self.good[rows],
+            values=self.values[rows],
+            codes=self.codes[rows],
+            times=self.times[rows],
+            entities=[self.entities[i] for i in np.flatnonzero(rows).tolist()],
+            labels=self.labels[rows],
+            message=self.message[rows],
+        )
+
+    def context(self, row: int) -> dict[str, str | float | bool | None]:
+        """The profile's context fields of one row, for its alert."""
+        batch, at = self._batches[int(self.message[row])], int(self.good[row])
+        known = [name for name in self._context if name in batch.schema.names]
+        return {name: plain_context(_finite(batch.column(name)[at].as_py())) for name in known}
+
+    def row_as_json(self, message: int, row: int) -> bytes:
+        """Any row of a readable message as a JSON object."""
+        return _rows_as_json(self._batches[message], [row])[0]
+
+
+class ColumnarDecoder(Decoder):
+    """Decodes Arrow streams of one profile's records. Keeps no state between messages.
+
+    Args:
+        profile: what the columns mean.
+        learn_labels: read the label column.
+        max_message_bytes, max_rows: a message of more is refused unread.
+        max_ahead_s: as `Decoder` has it.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        learn_labels: bool = False,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        max_rows: int = MAX_ROWS,
+        max_ahead_s: float = np.inf,
+    ) -> None:
+        super().__init__(profile, learn_labels=learn_labels, max_ahead_s=max_ahead_s)
+        self._limits = max_message_bytes, max_rows
+        self._of_message = profile.entity is None or profile.time.field is None
+        self._checked: list[Any] = []
+        """Schemas that were found right, the newest first: a stream seldom has more than one."""
+        self._numeric = [f.field for f in profile.numeric]
+        self._needed = [name for name in (profile.time.field, profile.entity) if name is not None]
+        self._needed += [f.field for f in profile.numeric if f.missing.kind == "reject"]
+        self._needed += [f.field for f in profile.categorical if f.missing.kind == "reject"]
+
+    def decode_messages(self, records: Sequence[SourceRecord]) -> ColumnarDecoded:
+        """Decode messages; every row of every readable one is good or refused.
+
+        Neighbours of one schema are decoded together, which costs half of decoding them one by one.
+
+        Raises:
+            StateError: pyarrow is not installed.
+        """
+        batches: list[Any] = []
+        refused: list[RefusedRow] = []
+        for k, record in enumerate(records):
+            try:
+                batches.append(self._readable(record))
+            except InvalidRecordError as error:
+                refused.append(RefusedRow(k, None, error.reason, error.detail, None))
+                batches.append(None)
+        parts, messages = [self._empty()], [np.empty(0, np.int64)]
+        readable = [k for k, batch in enumerate(batches) if batch is not None]
+        for chosen in _runs(readable, batches):
+            part, message, bad = self._decoded([batches[k] for k in chosen], [records[k] for k in chosen])
+            parts.append(part)
+            messages.append(np.array(chosen, np.int64)[message])
+            refused += [row._replace(message=chosen[row.message]) for row in bad]
+        return ColumnarDecoded(
+            _stacked([part.good for part in parts]),
+            _stacked([part.values for part in parts]),
+            _stacked([part.codes for part in parts]),
+            _stacked([part.times for part in parts]),
+            [name for part in parts for name in part.entities],
+            _stacked([part.labels for part in parts]),
+            [],
+            records,
+            self.profile.context,
+            message=_stacked(messages),
+            refused=sorted(refused, key=lambda row: (row.message, row.row or 0)),
+            _batches=batches,
+        )
+
+    def _readable(self, record: SourceRecord) -> Any:
+        """The message's rows, after all that concerns the message as a whole was checked."""
+        batch = read_stream(record.value, *self._limits)
+        if batch.schema not in self._checked:
+            self._check(batch.schema)
+            self._checked = [batch.schema, *self._checked[: _SCHEMAS - 1]]
+        if self.profile.entity is None:
+            _raise_first(entities_of([record.key])[1])
+        if self.profile.time.field is None:
+            _raise_first(self._times({}, [record])[1])
+        return batch
+
+    def _empty(self) -> Decoded:
+        width, categorical = len(self._numeric), len(self._categorical)
+        return Decoded(
+            np.empty(0, np.int64),
+            np.empty((0, width)),
+            np.empty((0, categorical), np.int64),
+            np.empty(0),
+            [],
+            np.empty(0, np.float32),
+            [],
+            (),
+            (),
+        )
+
+    def _decoded(
+        self, batches: Sequence[Any], records: Sequence[SourceRecord]
+    ) -> tuple[Decoded, NDArray[np.int64], list[RefusedRow]]:
+        """The good rows of messages of one schema, the message of each, and the other rows."""
+        sizes = [batch.num_rows for batch in batches]
+        batch = joined(batches, batches[0].schema)
+        message = np.repeat(np.arange(len(batches)), sizes)
+        index = np.arange(len(message)) - np.repeat(np.cumsum([0, *sizes[:-1]]), sizes)
+        sources = [records[k] for k in message.tolist()] if self._of_message else []
+        values, codes = self._numbers(batch), self._category_codes(batch)
+        stamps = np.array([record.timestamp for record in records], np.float64)[message]
+        times, bad_times = self._row_times(batch, sources, stamps)
+        entities, bad_entities = self._entities(batch, sources)
+        labels = self._row_labels(batch)
+        bad = self._bad_cells(values, codes) | bad_times | bad_entities
+        decoded = Decoded(index, values, codes, times, entities, labels, [], (), ())
+        if not bad:
+            return decoded, message, []
+        rows, keep = sorted(bad), np.ones(len(index), bool)
+        keep[rows] = False
+        refused = [
+            RefusedRow(int(message[row]), int(index[row]), *bad[row], value)
+            for row, value in zip(rows, _rows_as_json(batch, rows), strict=True)
+        ]
+        return decoded.only(keep), message[keep], refused
+
+    def _check(self, schema: Any) -> None:
+        """Raises InvalidRecordError where a column is missing that must be there, or of a wrong type."""
+        names = set(schema.names)
+        if absent := sorted(set(self._needed) - names):
+            raise InvalidRecordError("missing-column", f"no column {', '.join(map(repr, absent))}")
+        features = [*self._numeric, *(name for name, _, _ in self._categorical)]
+        absent = [name for name in features if name not in names]
+        if len(absent) > self.profile.max_missing_share * len(features):
+            raise InvalidRecordError(
+                "missing-column", f"{len(absent)} of {len(features)} features have no column, first {absent[0]!r}"
+            )
+        text, whole = (_is_text, _is_integer), (_is_integer, _is_boolean)
+        self._check_types(schema, self._numeric, (_is_integer, _is_floating), "numbers")
+        categorical = [name for name, _, _ in self._categorical if name != self.profile.entity]
+        self._check_types(schema, categorical, (*text, _is_boolean), "texts, integers or booleans")
+        self._check_types(schema, [self.profile.entity], text, "texts or integers")
+        times = (*text, _is_floating, _is_timestamp)
+        self._check_types(schema, [self.profile.time.field], times, "texts, numbers or timestamps")
+        if self._label is not None:
+            labels = (_is_text, *whole, _is_floating)
+            self._check_types(schema, [self._label.field], labels, "texts, numbers or booleans")
+
+    @staticmethod
+    def _check_types(
+        schema: Any, names: Sequence[str | None], allowed: Sequence[Callable[[Any], bool]], said: str
+    ) -> None:
+        for name in names:
+            if name is None or (at := schema.get_field_index(name)) < 0:
+                continue
+            kind = schema.field(at).type
+            if not (_is_null(kind) or any(fits(kind) for fits in allowed)):
+                raise InvalidRecordError("wrong-type", f"column {name!r} holds {kind}; expected {said}")
+
+    def _numbers(self, batch: Any) -> NDArray[np.float64]:
+        """(n, numeric); NaN where null, not finite or without a column."""
+        out = np.empty((batch.num_rows, len(self._numeric)))
+        for j, name in enumerate(self._numeric):
+            at = batch.schema.get_field_index(name)
+            if at < 0 or _is_null(batch.schema.field(at).type):
+                out[:, j] = np.nan
+            else:
+                out[:, j] = batch.column(at).to_numpy(zero_copy_only=False)
+        out[np.isinf(out)] = np.nan
+        return out
+
+    def _category_codes(self, batch: Any) -> NDArray[np.int64]:
+        out = np.full((batch.num_rows, len(self._categorical)), MISSING, np.int64)
+        for j, (name, known, other) in enumerate(self._categorical):
+            if (column := _column(batch, name)) is not None:
+                distinct, place = _distinct(column)
+                codes = np.array([known.get(value, other) for value in distinct], np.int64)
+                out[:, j] = codes[place]
+        return out
+
+    def _row_times(
+        self, batch: Any, sources: Sequence[SourceRecord], stamps: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], Bad]:
+        if self.profile.time.field is None:
+            return self._times({}, sources)
+        times, bad = self._column_times(batch.column(self.profile.time.field))
+        return times, bad | self._dated_ahead(times, stamps)
+
+    def _column_times(self, column: Any) -> tuple[NDArray[np.float64], Bad]:
+        kind, format_ = column.type, self.profile.time.format
+        if _is_timestamp(kind):
+            times = column.cast("int64").to_numpy(zero_copy_only=False) / _PER_SECOND[kind.unit]
+        elif (_is_integer(kind) or _is_floating(kind)) and format_ in (UNIX_S, UNIX_MS):
+            times = column.to_numpy(zero_copy_only=False).astype(np.float64) / (
+                1000.0 if format_ == UNIX_MS else 1.0
+            )
+        else:
+            return times_of([_finite(value) for value in column.to_pylist()], self._parse_time)
+        odd = np.flatnonzero(~((times > 0) & (times < LATEST_S)))
+        shown = [_finite(value) for value in column.take(_indices(odd)).to_pylist()]
+        why = {
+            row: ("missing-time", "no event time")
+            if value is None
+            else ("bad-time", f"{str(value)[:60]!r} is not a time of the profile's format after 1970, before 2100")
+            for row, value in zip(odd.tolist(), shown, strict=True)
+        }
+        return times, why
+
+    def _entities(self, batch: Any, sources: Sequence[SourceRecord]) -> tuple[list[str], Bad]:
+        if self.profile.entity is None:
+            return entities_of([source.key for source in sources])
+        distinct, place = _distinct(batch.column(self.profile.entity))
+        names, bad = entities_of(distinct)
+        entities: list[str] = np.array(names, object)[place].tolist()
+        wrong = np.flatnonzero(np.isin(place, list(bad))).tolist()
+        return entities, {row: bad[int(place[row])] for row in wrong}
+
+    def _row_labels(self, batch: Any) -> NDArray[np.float32]:
+        column = _column(batch, self._label.field) if self._label is not None else None
+        if column is None or self._label is None:
+            return np.full(batch.num_rows, np.nan, np.float32)
+        distinct, place = _distinct(column)
+        return labels_of([_finite(value) for value in distinct], self._label)[place]
+
+
+def _column(batch: Any, name: str) -> Any | None:
+    at = batch.schema.get_field_index(name)
+    return batch.column(at) if at >= 0 else None
+
+
+def _distinct(column: Any) -> tuple[list[Any], NDArray[np.int64]]:
+    """The distinct values of a column, the last of them None, and (n,) where each row's value stands in them."""
+    encoded = column if _is_dictionary(column.type) else column.dictionary_encode()
+    values = [*encoded.dictionary.to_pylist(), None]
+    indices = encoded.indices.fill_null(len(values) - 1) if encoded.null_count else encoded.indices
+    return values, indices.to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _rows_as_json(batch: Any, rows: list[int]) -> list[bytes]:
+    if not rows:
+        return []
+    return [msgspec.json.encode(_nested(row)) for row in batch.take(_indices(rows)).to_pylist()]
+
+
+def _nested(row: dict[str, Any]) -> dict[str, Any]:
+    """Columns named by a path within the objects that a JSON record has there."""
+    out: dict[str, Any] = {}
+    for name, value in row.items():
+        try:
+            *outer, last = path_of(name)
+        except ConfigurationError:  # no path of the profile's
+            outer, last = [], name
+        level = out
+        for key in outer:
+            if not isinstance(level := level.setdefault(key, {}), dict):
+                break
+        else:
+            level[last] = value
+    return out
+
+
+def _indices(rows: Any) -> Any:
+    import pyarrow as pa
+
+    return pa.array(rows, pa.int64())
+
+
+def _stacked(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Parts as one; the first is empty and gives shape and type."""
+    return parts[1] if len(parts) == 2 else np.concatenate(parts)
+
+
+def _runs(readable: Sequence[int], batches: Sequence[Any]) -> Iterator[list[int]]:
+    """Neighbours of one schema."""
+    run: list[int] = []
+    for k in readable:
+        if run and batches[k].schema != batches[run[0]].schema:
+            yield run
+            run = []
+        run.append(k)
+    if run:
+        yield run
+
+
+def _raise_first(bad: Bad) -> None:
+    for why in bad.values():
+        raise InvalidRecordError(*why)
+
+
+def _finite(value: Any) -> Any:
+    """None for numbers that JSON has not: there they are missing cells too."""
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _types() -> Any:
+    from pyarrow import types
+
+    return types
+
+
+def _is_null(kind: Any) -> bool:
+    return bool(_types().is_null(kind))
+
+
+def _is_integer(kind: Any) -> bool:
+    return bool(_types().is_integer(kind))
+
+
+def _is_floating(kind: Any) -> bool:
+    return bool(_types().is_floating(kind))
+
+
+def _is_boolean(kind: Any) -> bool:
+    return bool(_types().is_boolean(kind))
+
+
+def _is_timestamp(kind: Any) -> bool:
+    return bool(_types().is_timestamp(kind))
+
+
+def _is_dictionary(kind: Any) -> bool:
+    return bool(_types().is_dictionary(kind))
+
+
+def _is_text(kind: Any) -> bool:
+    types = _types()
+    inner = kind.value_type if types.is_dictionary(kind) else kind
+    return bool(types.is_string(inner) or types.is_large_string(inner))
