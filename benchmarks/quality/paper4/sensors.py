@@ -10,16 +10,9 @@ from numpy.typing import NDArray
 
 from benchmarks.quality.paper4.fits import CLIENTS
 from benchmarks.quality.strict.series import FIRST, Stretch, batadal, scored, skab
-from benchmarks.quality.strict.series_rows import (
-    BATADAL_RATE,
-    BATADAL_STEP,
-    COLUMNS,
-    HOURS,
-    PLAIN,
-    SKAB_RATE,
-    SKAB_STEP,
-    outcome,
-)
+from benchmarks.quality.strict.series_rows import BATADAL_RATE, BATADAL_STEP, COLUMNS, HOURS, SKAB_STEP, outcome
+from benchmarks.quality.strict.skab_choice import SKAB_RATE
+from benchmarks.quality.strict.skab_rows import PLAIN
 from benchmarks.quality.table import Comparison, Context, Outcome, Protocol, Row, Section
 from streamgauge.simulation import Client, Examples, Model, SimulationConfig, Space, simulate
 from streamgauge.simulation.config import Mode

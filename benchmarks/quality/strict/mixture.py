@@ -41,8 +41,8 @@ class Mixture:
         out = np.empty((len(x), len(self.shares)))
         for j, (mean, covariance) in enumerate(zip(self.means, self.covariances, strict=True)):
             root = np.linalg.cholesky(covariance)
-            z = np.linalg.solve(root, (x - mean).T)  # (d, n)
-            out[:, j] = -0.5 * (z**2).sum(axis=0) - np.log(np.diag(root)).sum()
+            z = (x - mean) @ np.linalg.inv(root).T  # a small matrix once, then one product
+            out[:, j] = -0.5 * np.einsum("ij,ij->i", z, z) - np.log(np.diag(root)).sum()
         constant = np.log(np.maximum(self.shares, 1e-300)) - 0.5 * x.shape[1] * np.log(2 * np.pi)
         joint: Floats = out + constant
         return joint
@@ -104,7 +104,7 @@ def fit(parts: Sequence[Floats], components: int, rounds: int, seed: int) -> Mix
     """
     if sum(map(len, parts)) < components:
         raise ConfigurationError(f"{components} Gaussians of {sum(map(len, parts))} records; use fewer")
-    centres = _first_centres(parts, components, seed)
+    centres = first_centres(parts, components, seed)
     merged = _add([_sums(_nearest(part, centres), part) for part in parts])
     mixture = maximised(merged)
     for _ in range(rounds):
@@ -119,7 +119,8 @@ def _add(sums: Sequence[Sums]) -> Sums:
     return total
 
 
-def _first_centres(parts: Sequence[Floats], components: int, seed: int) -> Floats:
+def first_centres(parts: Sequence[Floats], components: int, seed: int) -> Floats:
+    """(components, d), fewer of few rows: every node clusters its own, the server clusters the nodes' centres."""
     from sklearn.cluster import KMeans
 
     centres, counts = [], []

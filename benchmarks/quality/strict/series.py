@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.quality.data import load
 from benchmarks.quality.rolling import rolling
+from benchmarks.quality.strict.live import live_scorer
 from streamgauge.evaluation.baselines import BASELINES
 from streamgauge.evaluation.splits import by_value
 
@@ -20,6 +21,9 @@ FIRST = 400
 """Rows of each SKAB run to train on, as its notebooks do."""
 NORMAL_RUN = 1150
 """Rows of a stretch of the anomaly-free recording that stands for a run; about as long as one."""
+LIVE = "live-"
+BATCH, MANY = 32, 1000
+"""Rows a step of a live detector; four times as many where there are many rows."""
 BOUND = 20.0
 """Standardised sensors are clipped to this many standard deviations."""
 
@@ -110,14 +114,19 @@ def _standardised(x: Floats, by: Floats, bound: float = BOUND) -> Floats:
 
 
 def scored(x: Floats, train: int, features: Features, name: str, seed: int) -> Floats:
-    """Scores (n,) of all rows by a baseline fitted on the first `train`, in units of its training scores.
+    """Scores (n,) of all rows by a method fitted on the first `train`, in units of its training scores.
 
-    0 is the lowest, 1 their 95 % quantile: so runs can be compared.
+    0 is the lowest, 1 their 95 % quantile: so runs can be compared. `name`: a baseline, or `LIVE` and the name of
+    a live detector.
     """
     wide = features.of(x, train)
-    baseline = BASELINES[name](seed)
-    baseline.fit(wide[features.warm : train])
-    scores = baseline.score(wide)
+    fit = wide[features.warm : train]
+    if name.startswith(LIVE):
+        scores = live_scorer(name.removeprefix(LIVE), fit, BATCH if len(fit) < MANY else 4 * BATCH, seed)(wide)
+    else:
+        baseline = BASELINES[name](seed)
+        baseline.fit(fit)
+        scores = baseline.score(wide)
     low, high = np.quantile(scores[features.warm : train], [0.0, 0.95])
     scaled: Floats = (scores - low) / max(high - low, 1e-9)
     return scaled

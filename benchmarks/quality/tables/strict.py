@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.quality.strict.nsl_rows import nsl_section, supervised_section
-from benchmarks.quality.strict.series_rows import batadal_section, skab_section, skab_time_section
+from benchmarks.quality.strict.series_rows import batadal_section
+from benchmarks.quality.strict.skab_rows import skab_section, skab_time_section
 from benchmarks.quality.table import TABLES, Table
 
 

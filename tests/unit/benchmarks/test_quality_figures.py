@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.quality.figures import at_rate, decisions, events
-from benchmarks.quality.strict.committee import committee, surprise, votes
+from benchmarks.quality.strict.committee import Committee, surprise
 from benchmarks.quality.strict.mixture import LEAST_WEIGHT, Mixture, Sums, expected, fit, maximised
 from benchmarks.quality.strict.nsl import Node
 from benchmarks.quality.strict.series import Features, Stretch, after, drift
@@ -58,8 +58,13 @@ def test_surprise_keeps_the_order_and_votes_need_more_than_one_member(seed: int)
     assert (np.diff(found) >= -1e-12).all()
     assert np.isfinite(found).all()
     wild, calm = np.full(200, 1e6), np.zeros(200)
-    np.testing.assert_allclose(votes([held] * 3, [wild, calm, scores]), found)
-    assert votes([held] * 3, [wild, calm, calm]).max() < 0.01
+    said = [surprise(held, of) for of in (wild, calm, scores)]
+    votes = Committee(("a", "b", "c"), "median")
+    np.testing.assert_allclose(votes.joined(said), found)
+    assert votes.joined([said[0], said[1], said[1]]).max() < 0.01
+    np.testing.assert_allclose(Committee(("a", "b"), "mean").joined(said[1:]), (said[1] + found) / 2)
+    np.testing.assert_array_equal(Committee(("a", "b"), "least").joined(said[1:]), said[1])
+    np.testing.assert_array_equal(Committee(("a", "b"), "most").joined(said[:2]), said[0])
 
 
 @given(SEEDS)
@@ -104,7 +109,8 @@ def test_a_small_committee_tells_far_from_near() -> None:
     line = generator.normal(size=(1, 6)).astype(np.float32)
     rows = [(generator.normal(size=(250, 1)) * line + 0.1 * generator.normal(size=(250, 6))) for _ in range(2)]
     nodes = [Node(part[:200].astype(np.float32), part[200:].astype(np.float32)) for part in rows]
-    score = committee(nodes, Space.plain(6), 0)
+    two_of_three = Committee(("whitened-0.03", "residual-40", "mixture-30-32"), "median")
+    score = two_of_three(nodes, Space.plain(6), 0)
     near, far = nodes[0].held, generator.uniform(-4, 4, (50, 6)).astype(np.float32)
     assert np.median(score(far)) > np.quantile(score(near), 0.95)
 
