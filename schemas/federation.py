@@ -66,6 +66,8 @@ class NodeStatus(Message):
     records_learned: Count = 0
     alerts: Count = 0
     dead_letters: Count = 0
+    silent_entities: Count = Field(default=0, description="Entities fallen silent while their source went on.")
+    stuck_sensors: Count = Field(default=0, description="Sensors that stand still for much longer than ever.")
     partition_count: Count = Field(
         default=0, description="Source partitions it covers; their names stay at the site."
     )

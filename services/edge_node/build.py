@@ -24,6 +24,7 @@ from services.edge_node.poison import PoisonGuard
 from services.edge_node.report import Reporter
 from services.edge_node.scorer import Scorer
 from services.edge_node.settings import EdgeSettings
+from services.edge_node.source_profiles import SourceProfiles
 from services.edge_node.sources import Sources
 from services.edge_node.tasks import Workshop
 from services.edge_node.trainer import TrainerProcess
@@ -37,7 +38,6 @@ from services.runtime.signing import load_signing_key, load_verify_key
 from services.runtime.topics import Topics
 from streamgauge.detectors import DETECTORS, Detector
 from streamgauge.features import FeatureSchema
-from streamgauge.profiles.profile import load_profile
 from streamgauge.stream.context import PartitionContext
 from streamgauge.stream.learning import Learner
 
@@ -88,8 +88,8 @@ class EdgeNode:
         self._settings, self._clients, self._stop = settings, clients, stop
         self._hooks = hooks or Hooks()
         self._lock = _lock(settings)
-        self._profile = load_profile(settings.profile)
-        schema = self._profile.schema
+        self._profiles = SourceProfiles(settings)
+        schema = self._profiles.schema
         detector = DETECTORS[settings.detector](schema.width, settings.detector_config)
         self._incarnation = begin_incarnation(settings.state_dir / "incarnation", int(time.time() * 1000))
         self._topics = Topics(settings.topic_prefix)
@@ -104,7 +104,12 @@ class EdgeNode:
         node = self._node(saved, learner)
         federation = None if settings.pinned_bundle else self._federation(saved, learner, schema, detector)
         reporter = Reporter(
-            settings, (schema.hash, detector), self._federation_sealer(), self._incarnation, metrics
+            settings,
+            self._profiles,
+            (schema.hash, detector),
+            self._federation_sealer(),
+            self._incarnation,
+            metrics,
         )
         self.loop = EdgeLoop(
             settings,
@@ -136,16 +141,16 @@ class EdgeNode:
 
     def _learner(self, saved: Checkpoint, detector: Detector) -> Learner:
         policy = self._settings.learning.policy(self._hooks.keep_positions, detector.window)
-        centre = self._profile.schema.centre()
+        centre = self._profiles.schema.centre()
         if saved.learner is None:
             return Learner(policy, centre, seed=0)
         return Learner.from_state(saved.learner, policy, centre, seed=0)
 
     def _node(self, saved: Checkpoint, learner: Learner) -> Node:
-        settings, schema = self._settings, self._profile.schema
+        settings, schema = self._settings, self._profiles.schema
         sealer = Sealer(settings.node, self._incarnation, None)
-        writer = AlertWriter(settings, self._profile, sealer, self._topics.alerts)
-        node = Node(settings, self._profile, learner, self._guard, writer, self._hooks.ledger)
+        writer = AlertWriter(settings, self._profiles.default, sealer, self._topics.alerts)
+        node = Node(settings, self._profiles, learner, self._guard, writer, self._hooks.ledger)
         node.counts = saved.counts
         bundle = Bundle.load(settings.pinned_bundle) if settings.pinned_bundle else saved.bundle
         node.scorer = Scorer(bundle, schema) if bundle else None
@@ -173,7 +178,7 @@ class EdgeNode:
             Worker(
                 settings.federation,
                 settings.group_id,
-                self._profile.schema.hash,
+                self._profiles.schema.hash,
                 settings.node,
                 self._incarnation,
             ),

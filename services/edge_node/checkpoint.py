@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.edge_node.bundle import Bundle
+from services.edge_node.counts import Counts
 from services.edge_node.jobs import prefixed, unprefixed
-from services.edge_node.node import Counts
 from services.edge_node.tasks import Answer
 from services.runtime.atomic import write_atomic
 from services.runtime.log import Partition
@@ -70,7 +69,7 @@ class Checkpoint:
             "identity": self.identity,
             "contexts": [[p.topic, p.partition, state] for p, state in self.contexts.items()],
             "sequence": self.sequence,
-            "counts": _plain_counts(self.counts),
+            "counts": self.counts.to_state(),
             "bundle": asdict(self.bundle.info) if self.bundle else None,
             "answers": [[answer.kind, answer.asked_by] for answer in self.answers],
             "learner": self.learner[0] if self.learner else None,
@@ -116,7 +115,7 @@ class Checkpoint:
             identity=identity,
             contexts={Partition(topic, number): state for topic, number, state in values["contexts"]},
             sequence=values["sequence"],
-            counts=_counts(values["counts"]),
+            counts=Counts.from_state(values["counts"]),
             bundle=Bundle.from_parts(bundle, unprefixed("bundle", arrays)) if bundle else None,
             answers=answers,
             learner=(values["learner"], unprefixed("learner", arrays)) if values["learner"] else None,
@@ -132,19 +131,3 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     if not isinstance(values, dict) or not isinstance(values.get("identity"), dict):
         raise StateError(f"{path} is not a checkpoint; {_REMEDY}")
     return values, arrays
-
-
-def _plain_counts(counts: Counts) -> dict[str, Any]:
-    imputed = [[feature, rule, n] for (feature, rule), n in counts.imputed.items()]
-    return {
-        **asdict(counts),
-        "rejected": dict(counts.rejected),
-        "imputed": imputed,
-        "pivoted": dict(counts.pivoted),
-    }
-
-
-def _counts(values: dict[str, Any]) -> Counts:
-    imputed = Counter({(feature, rule): n for feature, rule, n in values["imputed"]})
-    totals = values["scored"], values["abnormal"], values["alerts"]
-    return Counts(*totals, Counter(values["rejected"]), imputed, Counter(values.get("pivoted", {})))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from services.edge_node.dead_letters import Refused
 from services.edge_node.poison import NO_RECORDS_FAULT, bisect
-from services.edge_node.scored import Scored, ScoringSteps, refuse_systematic
+from services.edge_node.scored import Crashed, Scored, ScoringSteps, refuse_systematic
 from services.edge_node.scorer import Scorer
 from services.edge_node.settings import EdgeSettings
 from services.runtime.log import LogRecord
@@ -41,31 +41,29 @@ class MixedSteps(ScoringSteps):
 
     def run(
         self, records: Sequence[LogRecord], context: PartitionContext, scorer: Scorer | None
-    ) -> tuple[list[Scored], list[tuple[int, str]]]:
+    ) -> tuple[list[Scored], list[Crashed]]:
         """As of single records; a row that throws alone is among the `refused_rows` of its part."""
         if not any(record.headers for record in records):
             return super().run(records, context, scorer)
         scored: list[Scored] = []
-        failed: list[tuple[int, str]] = []
-        start = 0
+        crashed: list[Crashed] = []
         for columnar, run in groupby(records, is_columnar):
             part = list(run)
             for chunk in _chunks(part) if columnar else [part]:
                 work = self._messages if columnar else super().run
                 more, bad = work(chunk, context, scorer)
                 scored += more
-                failed += [(start + i, why) for i, why in bad]
-                start += len(chunk)
-        return scored, failed
+                crashed += bad
+        return scored, crashed
 
     def _messages(
         self, messages: Sequence[LogRecord], context: PartitionContext, scorer: Scorer | None
-    ) -> tuple[list[Scored], list[tuple[int, str]]]:
+    ) -> tuple[list[Scored], list[Crashed]]:
         parts, failed = bisect(self._columnar.decode_messages, messages, NO_RECORDS_FAULT)
         scored = []
         for start, decoded in parts:
             scored += self._message_rows(messages[start:], decoded, context, scorer)
-        return scored, failed
+        return scored, [(messages[i], why) for i, why in failed]
 
     def _message_rows(
         self,
@@ -83,7 +81,7 @@ class MixedSteps(ScoringSteps):
 
         done, failed = bisect(work, np.arange(len(decoded)), NO_RECORDS_FAULT)
         scored = [part for _, part in done]
-        refuse_systematic([messages[k] for k in decoded.message.tolist()] if failed else [], scored, failed)
+        refuse_systematic(scored, [(messages[int(decoded.message[i])], why) for i, why in failed])
         refused = [Refused(messages[r.message], r.reason, r.detail, r.row, r.value) for r in decoded.refused]
         for i, why in failed:
             message, row = int(decoded.message[i]), int(decoded.good[i])

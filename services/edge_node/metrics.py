@@ -13,7 +13,9 @@ class EdgeMetrics:
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         prefix = "streamgauge_edge"
         # Records read, by outcome: scored, rejected.
-        self.records = Counter(f"{prefix}_records_total", "Records handled.", ["outcome"], registry=registry)
+        self.records = Counter(
+            f"{prefix}_records_total", "Records handled.", ["topic", "outcome"], registry=registry
+        )
         # Records scored at or above the alarm line.
         self.abnormal = Counter(
             f"{prefix}_abnormal_records_total", "Records above the threshold.", registry=registry
@@ -25,21 +27,41 @@ class EdgeMetrics:
             f"{prefix}_unexplained_alerts_total", "Alert messages without explanation.", registry=registry
         )
         # Dead letters by reason.
-        self.dead_letters = Counter(f"{prefix}_dead_letters_total", "Dead letters.", ["reason"], registry=registry)
+        self.dead_letters = Counter(
+            f"{prefix}_dead_letters_total", "Dead letters.", ["topic", "reason"], registry=registry
+        )
         # Missing cells by feature and by the rule that counted: last, constant, mask.
         self.imputed = Counter(
-            f"{prefix}_imputed_cells_total", "Missing cells filled in.", ["feature", "rule"], registry=registry
+            f"{prefix}_imputed_cells_total",
+            "Missing cells filled in.",
+            ["topic", "feature", "rule"],
+            registry=registry,
         )
         # Categories that the profile does not list, by feature.
         self.others = Counter(
-            f"{prefix}_other_categories_total", "Categories not listed.", ["feature"], registry=registry
+            f"{prefix}_other_categories_total", "Categories not listed.", ["topic", "feature"], registry=registry
         )
+        # Records out of order: reordered (within the profile's `reorder_s`), late (scored at once all the same).
+        self.out_of_order = Counter(
+            f"{prefix}_out_of_order_records_total",
+            "Records out of order.",
+            ["topic", "outcome"],
+            registry=registry,
+        )
+        # Wall time of the newest record of a topic.
+        self.last_record = Gauge(
+            f"{prefix}_last_record_timestamp_seconds", "Time of the last record.", ["topic"], registry=registry
+        )
+        # Entities without a record while others of their partition went on, in event time.
+        self.silent = Gauge(f"{prefix}_silent_entities", "Entities fallen silent.", ["topic"], registry=registry)
+        # Sensors that stand still for much longer than they ever did.
+        self.stuck = Gauge(f"{prefix}_stuck_sensors", "Sensors that stand still.", ["topic"], registry=registry)
         # Messages of one tag each, by outcome: taken, late (for a closed tick), unknown (no tag of the profile).
         self.tag_messages = Counter(
-            f"{prefix}_tag_messages_total", "Messages of one tag each.", ["outcome"], registry=registry
+            f"{prefix}_tag_messages_total", "Messages of one tag each.", ["topic", "outcome"], registry=registry
         )
         # Closed ticks by outcome: complete, partial (some tags not seen), dropped (too little to score).
-        self.ticks = Counter(f"{prefix}_ticks_total", "Closed ticks.", ["outcome"], registry=registry)
+        self.ticks = Counter(f"{prefix}_ticks_total", "Closed ticks.", ["topic", "outcome"], registry=registry)
         # Messages of the federation that were not believed or do not fit, by reason.
         self.ignored = Counter(
             f"{prefix}_ignored_messages_total", "Federation messages ignored.", ["reason"], registry=registry
@@ -48,6 +70,7 @@ class EdgeMetrics:
         self.delay = Histogram(
             f"{prefix}_delay_seconds",
             "From message timestamp to scored.",
+            ["topic"],
             buckets=DELAY_BUCKETS,
             registry=registry,
         )

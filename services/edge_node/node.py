@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,11 +10,14 @@ from numpy.typing import NDArray
 
 from services.edge_node.alerts import AlertWriter
 from services.edge_node.columnar import MixedSteps
+from services.edge_node.counts import Counts
 from services.edge_node.dead_letters import Refused, dead_letter
+from services.edge_node.in_order import OrderedSteps
 from services.edge_node.poison import PoisonGuard, Records
-from services.edge_node.scored import Scored
+from services.edge_node.scored import Scored, ScoringSteps
 from services.edge_node.scorer import Scorer
 from services.edge_node.settings import EdgeSettings
+from services.edge_node.source_profiles import SourceProfiles
 from services.edge_node.ticks import TickSteps
 from services.runtime.log import LogRecord, Outgoing, Partition
 from services.runtime.logging import get_logger
@@ -29,18 +30,6 @@ from streamgauge.stream.learning import Learner, Settled
 log = get_logger("edge.node")
 Changes = list[tuple[Partition, str, AlertChange]]
 Contexts = Mapping[Partition, PartitionContext]
-
-
-@dataclass
-class Counts:
-    """Totals since the checkpoint's node began; they survive restarts with it."""
-
-    scored: int = 0
-    abnormal: int = 0
-    alerts: int = 0
-    rejected: Counter[str] = field(default_factory=Counter)
-    imputed: Counter[tuple[str, str]] = field(default_factory=Counter)
-    pivoted: Counter[str] = field(default_factory=Counter)
 
 
 class Ledger:
@@ -58,7 +47,7 @@ class Node:
 
     Args:
         settings: of the node.
-        profile: of its source.
+        profiles: of its sources.
         learner: quarantine, reservoir and moments.
         guard: against records that crash the node.
         writer: makes alert messages.
@@ -68,7 +57,7 @@ class Node:
     def __init__(
         self,
         settings: EdgeSettings,
-        profile: Profile,
+        profiles: SourceProfiles,
         learner: Learner,
         guard: PoisonGuard,
         writer: AlertWriter,
@@ -78,7 +67,8 @@ class Node:
         self.counts = Counts()
         self.learner = learner
         self._settings, self._guard, self._writer, self._ledger = settings, guard, writer, ledger
-        self._steps = (TickSteps if profile.long else MixedSteps)(settings, profile)
+        self._steps: dict[str, ScoringSteps] = {}
+        self._profiles = profiles
         self._dead_letters = f"{settings.topic_prefix}dead-letters"
 
     def step(self, records: Records, contexts: Contexts, now: float) -> list[Outgoing]:
@@ -97,26 +87,22 @@ class Node:
         with self._guard.marked(innocent):
             changes: Changes = []
             for partition, batch in innocent.items():
-                context = contexts[partition]
-                parts, crashed = self._steps.run(batch, context, self.scorer)
-                out += [self._crashed(batch[i], why) for i, why in crashed]
-                for part in parts:
-                    self.counts.pivoted.update(part.outcomes)
-                    out += [self._reject(refused) for refused in part.refused]
-                    changes += [
-                        (partition, context.topic_incarnation, c) for c in self._take(partition, context, part)
-                    ]
-                self._learn(partition, context)
+                parts, crashed = self._steps_of(partition).run(batch, contexts[partition], self.scorer)
+                out += [self._crashed(record, why) for record, why in crashed]
+                out += self._handle(partition, contexts[partition], parts, changes)
             if changes:
-                out += self._writer.write(changes, self.scorer, now)
-                self.counts.alerts += sum(change.state == "opened" for _, _, change in changes)
+                out += self._write(changes, now)
         return out
 
     def end(self, partition: Partition, context: PartitionContext, now: float) -> list[Outgoing]:
         """The partition's log was replaced: the last messages of its open alerts; its quarantine is dropped."""
+        parts, crashed = self._steps_of(partition).rest(context, self.scorer)
+        changes: Changes = []
+        out = [self._crashed(record, why) for record, why in crashed]
+        out += self._handle(partition, context, parts, changes)
         self.learner.forget(str(partition))
-        changes = [(partition, context.topic_incarnation, change) for change in context.grouper.close_all()]
-        return self._writer.write(changes, self.scorer, now)
+        changes += [(partition, context.topic_incarnation, change) for change in context.grouper.close_all()]
+        return out + self._write(changes, now)
 
     @property
     def unexplained(self) -> int:
@@ -142,10 +128,13 @@ class Node:
             return dict(records), []
         condemned = [r for batch in records.values() for r in batch if self._guard.condemned(r)]
         kept = {p: [r for r in batch if not self._guard.condemned(r)] for p, batch in records.items()}
-        for partition in {Partition(r.topic, r.partition) for r in condemned}:
-            # What crashes may be a tick that the record closed: left open, the next record would close it.
-            self.counts.pivoted["dropped"] += contexts[partition].pivot.drop_open()
         out = [self._crashed(r, "crashed the node whenever it was handled alone") for r in condemned]
+        for partition in {Partition(r.topic, r.partition) for r in condemned}:
+            # What crashes may be what the record let out, a tick or another record; the next would let it out too.
+            if dropped := contexts[partition].pivot.drop_open():
+                self.counts.topics[partition.topic].outcomes["dropped"] += dropped
+            waiting = contexts[partition].reorder.drop()
+            out += [self._crashed(r, "waited for its turn when the node crashed") for r in waiting]
         return {p: batch for p, batch in kept.items() if batch}, out
 
     def _crashed(self, record: LogRecord, why: str) -> Outgoing:
@@ -154,15 +143,37 @@ class Node:
         return self._reject(refused)
 
     def _reject(self, refused: Refused) -> Outgoing:
-        self.counts.rejected[refused.reason] += 1
+        self.counts.topics[refused.record.topic].rejected[refused.reason] += 1
         return dead_letter(self._dead_letters, self._settings.node, refused)
+
+    def _steps_of(self, partition: Partition) -> ScoringSteps:
+        if partition.topic not in self._steps:
+            self._steps[partition.topic] = _steps(self._settings, self._profiles.of(partition.topic))
+        return self._steps[partition.topic]
+
+    def _handle(
+        self, partition: Partition, context: PartitionContext, parts: Sequence[Scored], changes: Changes
+    ) -> list[Outgoing]:
+        """Group and learn what was scored; adds to `changes`, returns dead letters."""
+        out: list[Outgoing] = []
+        for part in parts:
+            self.counts.topics[partition.topic].outcomes.update(part.outcomes)
+            out += [self._reject(refused) for refused in part.refused]
+            changes += [(partition, context.topic_incarnation, c) for c in self._take(partition, context, part)]
+        self._learn(partition, context)
+        return out
+
+    def _write(self, changes: Changes, now: float) -> list[Outgoing]:
+        self.counts.alerts += sum(change.state == "opened" for _, _, change in changes)
+        return self._writer.write(changes, self.scorer, now)
 
     def _take(self, partition: Partition, context: PartitionContext, batch: Scored) -> Iterable[AlertChange]:
         """Group and learn; every line from here on changes state."""
         decoded, n = batch.decoded, len(batch.raw)
         if not n:
             return []
-        self.counts.imputed.update(batch.imputed.counts)
+        counts = self.counts.topics[partition.topic]
+        counts.imputed.update(batch.imputed.counts)
         threshold = self.scorer.threshold if self.scorer else None
         scores = batch.raw / threshold if threshold else np.zeros(n)
         warm = context.warm(decoded.times, self._settings.learning.warm_up_s)
@@ -181,7 +192,8 @@ class Node:
                 context.grouper.watermark,
             )
         self._ledger.scored(partition, batch.offsets, scores)
-        self.counts.scored += n
+        context.health.observe(decoded.values, decoded.times, decoded.entities)
+        counts.scored += n
         self.counts.abnormal += int(abnormal.sum())
         return changes
 
@@ -203,3 +215,9 @@ class Node:
             if self._guard.careful:
                 self.learner.flush(str(partition))
             self._ledger.settled(self.learner.settle({str(partition): context.grouper.watermark}))
+
+
+def _steps(settings: EdgeSettings, profile: Profile) -> ScoringSteps:
+    if profile.long is not None:
+        return TickSteps(settings, profile)
+    return (OrderedSteps if profile.reorder_s else MixedSteps)(settings, profile)

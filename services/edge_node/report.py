@@ -12,10 +12,12 @@ from services.edge_node.metrics import EdgeMetrics
 from services.edge_node.participation import Participation
 from services.edge_node.poison import Records
 from services.edge_node.settings import EdgeSettings
+from services.edge_node.source_profiles import SourceProfiles
+from services.edge_node.source_report import SourceReporter
 from services.edge_node.tasks import Answer
 from services.runtime.codecs import layout_items, unpack
 from services.runtime.envelope import Sealer
-from services.runtime.log import Outgoing, Partition
+from services.runtime.log import Outgoing
 from services.runtime.topics import LARGE_MESSAGE_BYTES, Topics
 from streamgauge.detectors import Detector
 
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
     from services.edge_node.loop import EdgeLoop
 
 PHASES: tuple[NodePhase, ...] = ("starting", "agreement", "learning", "watching", "held")
-
-MESSAGE_OUTCOMES = ("taken", "late", "unknown")
-"""Of `Counts.pivoted`; the others are outcomes of ticks."""
 
 
 def phase_of(alerting: bool, participation: Participation | None) -> NodePhase:
@@ -46,6 +45,7 @@ class Reporter:
 
     Args:
         settings: of the node.
+        profiles: of its sources.
         identity: schema hash and detector.
         sealer: signs what goes to the federation.
         incarnation: start time of this process in ms.
@@ -55,6 +55,7 @@ class Reporter:
     def __init__(
         self,
         settings: EdgeSettings,
+        profiles: SourceProfiles,
         identity: tuple[str, Detector],
         sealer: Sealer,
         incarnation: int,
@@ -67,7 +68,8 @@ class Reporter:
         self._topics = Topics(settings.topic_prefix)
         self._seen: Counter[str] = Counter()
         self._begun = False
-        self._lagging: set[Partition] = set()
+        self._silent = self._stuck = 0
+        self._sources = SourceReporter(settings, profiles, metrics, self._add)
 
     def sealed(self, answer: Answer) -> Outgoing:
         """An answer in a fresh envelope (the incarnation may have changed); its body is the saved one."""
@@ -79,9 +81,13 @@ class Reporter:
         """A poll was handled in `seconds`; `now` is wall time in seconds."""
         if not records:
             return
-        oldest = min(batch[0].timestamp for batch in records.values())
         self._metrics.step.observe(seconds)
-        self._metrics.delay.observe(max(0.0, now - oldest / 1000))
+        oldest: dict[str, int] = {}
+        for partition, batch in records.items():
+            oldest[partition.topic] = min(oldest.get(partition.topic, batch[0].timestamp), batch[0].timestamp)
+        for topic, timestamp in oldest.items():
+            self._metrics.delay.labels(topic).observe(max(0.0, now - timestamp / 1000))
+            self._metrics.last_record.labels(topic).set(now)
 
     def checkpointed(self, now: float) -> None:
         """A checkpoint was written at wall time `now`."""
@@ -122,33 +128,21 @@ class Reporter:
             records_scored=node.counts.scored,
             records_learned=node.learner.records_learned,
             alerts=node.counts.alerts,
-            dead_letters=sum(node.counts.rejected.values()),
+            dead_letters=node.counts.rejected,
+            silent_entities=self._silent,
+            stuck_sensors=self._stuck,
             partition_count=len(loop.sources.contexts),
         )
 
     def _refresh(self, loop: EdgeLoop) -> None:
         node, metrics = loop.node, self._metrics
-        self._add("scored", node.counts.scored, metrics.records.labels("scored").inc)
         self._add("abnormal", node.counts.abnormal, metrics.abnormal.inc)
         self._add("alerts", node.counts.alerts, metrics.alerts.inc)
         self._add("unexplained", node.unexplained, metrics.unexplained.inc)
-        for reason, n in node.counts.rejected.items():
-            self._add(f"rejected {reason}", n, metrics.dead_letters.labels(reason).inc)
-        self._add("rejected", sum(node.counts.rejected.values()), metrics.records.labels("rejected").inc)
-        for (feature, rule), n in node.counts.imputed.items():
-            labels = (feature,) if rule == "other" else (feature, rule)
-            kind = metrics.others if rule == "other" else metrics.imputed
-            self._add(f"imputed {rule} {feature}", n, kind.labels(*labels).inc)
-        for outcome, n in node.counts.pivoted.items():
-            kind = metrics.tag_messages if outcome in MESSAGE_OUTCOMES else metrics.ticks
-            self._add(f"pivoted {outcome}", n, kind.labels(outcome).inc)
-        for partition in self._lagging - loop.sources.contexts.keys():  # another worker reads it now
-            metrics.lag.remove(partition.topic, str(partition.partition))
-            self._lagging.remove(partition)
-        for partition in loop.sources.contexts:
-            if (lag := loop.consumer.lag(partition)) is not None:
-                metrics.lag.labels(partition.topic, str(partition.partition)).set(lag)
-                self._lagging.add(partition)
+        for topic, counts in node.counts.topics.items():
+            self._sources.counted(topic, counts)
+        self._sources.lag(loop.consumer, loop.sources.contexts)
+        self._silent, self._stuck = self._sources.health(loop.sources.contexts)
         self._refresh_model(loop)
 
     def _refresh_model(self, loop: EdgeLoop) -> None:

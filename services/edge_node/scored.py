@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,9 @@ from streamgauge.stream.context import PartitionContext
 _ROW_BITS = 40
 """Offsets stay below 2^40 for a million messages a second over 12 days, rows below 2^23."""
 
+Crashed = tuple[LogRecord, str]
+"""A record that throws alone, and what it throws."""
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -37,7 +40,7 @@ class Scored:
         raw: (n,) raw scores; NaN without a model.
         forecasts: (n, width) float32, standardised, of a detector that forecasts; None of others.
         offsets: (n,) int64.
-        outcomes: of messages and ticks, in the long layout: what became of how many.
+        outcomes: of messages and ticks in the long layout, of records out of order: what became of how many.
         rows: (n,) int64, row within the message; None: a message is one record.
         refused_rows: of messages of many records.
     """
@@ -86,7 +89,7 @@ class ScoringSteps:
 
     def run(
         self, records: Sequence[LogRecord], context: PartitionContext, scorer: Scorer | None
-    ) -> tuple[list[Scored], list[tuple[int, str]]]:
+    ) -> tuple[list[Scored], list[Crashed]]:
         """Score records of one partition, in log order.
 
         Args:
@@ -95,15 +98,24 @@ class ScoringSteps:
                 and only them.
             scorer: None before the first release.
         Returns:
-            The records in parts, and (index, exception) of each that throws alone.
+            The records in parts, and each that throws alone, with its exception.
         Raises:
             SystematicError: more than `FEW` throw alone, and none is scored.
             StateError, MemoryError: as they came; no record is to blame.
         """
         parts, failed = bisect(lambda part: self._score(part, context, scorer), records, NO_RECORDS_FAULT)
         scored = [part for _, part in parts]
-        refuse_systematic(records, scored, failed)
-        return scored, failed
+        crashed = [(records[i], why) for i, why in failed]
+        refuse_systematic(scored, crashed)
+        return scored, crashed
+
+    def rest(self, context: PartitionContext, scorer: Scorer | None) -> tuple[list[Scored], list[Crashed]]:
+        """Score what the context held back: there is no more. Here nothing is held back."""
+        return [], []
+
+    def nothing(self, context: PartitionContext, outcomes: Counter[str]) -> Scored:
+        """No records, but something to count."""
+        return replace(self._score((), context, None), outcomes=outcomes)
 
     def _score(self, records: Sequence[LogRecord], context: PartitionContext, scorer: Scorer | None) -> Scored:
         decoded = self._decoder.decode(records)
@@ -136,18 +148,16 @@ class ScoringSteps:
         return Scored(records, decoded, imputed, x, raw, forecasts, offsets)
 
 
-def refuse_systematic(
-    records: Sequence[LogRecord], scored: Sequence[Scored], failed: Sequence[tuple[int, str]]
-) -> None:
+def refuse_systematic(scored: Sequence[Scored], crashed: Sequence[Crashed]) -> None:
     """Set nothing aside where more than `FEW` records fail and none is scored.
 
     Raises:
         SystematicError: so it is.
     """
-    if len(failed) > FEW and not any(len(part.raw) for part in scored):
-        at, why = records[failed[0][0]], failed[0][1]
+    if len(crashed) > FEW and not any(len(part.raw) for part in scored):
+        at, why = crashed[0]
         raise SystematicError(
-            f"{len(failed)} records fail one by one, no other of their batch is scored; the first, "
+            f"{len(crashed)} records fail one by one, no other of their batch is scored; the first, "
             f"{at.topic}:{at.partition}:{at.offset}, with {why}; none is set aside. Free memory, check "
             "profile and bundle, or go back to the version before, and report it"
         )

@@ -23,6 +23,7 @@ from streamgauge.detectors import DETECTORS
 from streamgauge.errors import ConfigurationError
 from streamgauge.stream.grouping import GroupingPolicy
 from streamgauge.stream.learning import LearningPolicy
+from streamgauge.stream.source_health import HealthRule
 
 
 class AlertSettings(BaseModel):
@@ -92,6 +93,32 @@ class LearningSettings(BaseModel):
         )
 
 
+class HealthSettings(BaseModel):
+    """When a source is noticed; of profiles with a sampling period. Durations are event time."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    silent_after_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="An entity without a record; default: 10 sampling periods, at least a minute.",
+    )
+    stuck_after_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="A sensor at one value; default: 100 sampling periods, at least 10 minutes.",
+    )
+
+    def rule(self, sampling_period_s: float | None) -> HealthRule | None:
+        """As the library takes it; None for a source without a period of its own, as of network flows."""
+        if sampling_period_s is None:
+            return None
+        return HealthRule(
+            self.silent_after_s or max(60.0, 10 * sampling_period_s),
+            self.stuck_after_s or max(600.0, 100 * sampling_period_s),
+        )
+
+
 class EdgeSettings(ServiceSettings):
     """All settings of an edge node."""
 
@@ -121,6 +148,9 @@ class EdgeSettings(ServiceSettings):
         default="earliest", description="Where to start without a commit: earliest, latest or an ISO 8601 time."
     )
     profile: str = Field(description="Name of a bundled profile or path of a TOML file.")
+    profiles: dict[str, str] = Field(
+        default_factory=dict, description="Topic -> profile, of topics that another profile reads, as JSON."
+    )
 
     max_ahead_s: float = Field(
         default=3600.0, gt=0, description="A record dated further after its message's timestamp is a dead letter."
@@ -133,6 +163,7 @@ class EdgeSettings(ServiceSettings):
     learn_labels: bool = Field(default=False, description="Learn from the profile's label field.")
     alerts: AlertSettings = Field(default=AlertSettings(), description="When records become alerts.")
     learning: LearningSettings = Field(default=LearningSettings(), description="What is learned from.")
+    health: HealthSettings = Field(default=HealthSettings(), description="When a source is noticed.")
 
     key_file: Path | None = Field(default=None, description="Private key that signs what goes to the federation.")
     aggregator_key_file: Path | None = Field(default=None, description="The aggregator's pinned public key.")

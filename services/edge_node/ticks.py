@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from services.edge_node.poison import NO_RECORDS_FAULT, bisect
-from services.edge_node.scored import Scored, ScoringSteps, refuse_systematic
+from services.edge_node.scored import Crashed, Scored, ScoringSteps, refuse_systematic
 from services.edge_node.scorer import Scorer
 from services.edge_node.settings import EdgeSettings
 from services.runtime.log import LogRecord
@@ -29,7 +29,7 @@ class TickSteps(ScoringSteps):
 
     def run(
         self, records: Sequence[LogRecord], context: PartitionContext, scorer: Scorer | None
-    ) -> tuple[list[Scored], list[tuple[int, str]]]:
+    ) -> tuple[list[Scored], list[Crashed]]:
         """As of records; a tick that throws alone is dropped, and the message that closed it is to blame."""
         tags = self._tags.decode_tags(records)
         ticks = context.pivot.take(tags.batch, self._rule)
@@ -41,11 +41,12 @@ class TickSteps(ScoringSteps):
             for i, why in failed
         }
         scored = [part for _, part in parts]
-        refuse_systematic(records, scored, list(blamed.items()))
+        crashed = [(records[i], why) for i, why in blamed.items()]
+        refuse_systematic(scored, crashed)
         nothing = self._ticks(ticks[:0], context, None)
         decoded = replace(nothing.decoded, rejected=tags.rejected)
         first = replace(nothing, records=records, decoded=decoded, outcomes=Counter(outcomes))
-        return [first, *scored], list(blamed.items())
+        return [first, *scored], crashed
 
     def _ticks(self, ticks: Ticks, context: PartitionContext, scorer: Scorer | None) -> Scored:
         scored = self._rows((), decoded_ticks(ticks, self._profile), ticks.offsets, context, scorer)

@@ -38,6 +38,9 @@ from streamgauge.profiles.paths import check_paths
 from streamgauge.profiles.tables import Table
 from streamgauge.stream.ticks import TickRule
 
+LONGEST_REORDER_S = 3600.0
+"""What waits for its turn is kept in memory and in every checkpoint."""
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -57,6 +60,7 @@ class Profile:
         max_missing_share: records with a larger share of missing features are rejected, in [0, 1].
         long: how messages of one tag each become records; None: one message is one record ("wide"). With it the
             features' fields are tags, and every role but theirs is a field of each message.
+        reorder_s: how long a record waits for earlier ones that come after it, in seconds of event time.
     """
 
     name: str
@@ -71,6 +75,7 @@ class Profile:
     sampling_period_s: float | None = None
     max_missing_share: float = 0.5
     long: LongLayout | None = None
+    reorder_s: float = 0.0
 
     def __post_init__(self) -> None:
         _check_roles(self)
@@ -172,10 +177,20 @@ def parse_profile(text: str, where: str = "profile") -> Profile:
         context=table.texts("context", ()),
         sampling_period_s=read_positive(table, "sampling_period_s") if table.has("sampling_period_s") else None,
         max_missing_share=_share(table),
+        reorder_s=_reorder(table),
     )
     table.finish()
     _ = profile.schema  # names, ranges and categories are checked now, not at the first record
     return profile
+
+
+def _reorder(table: Table) -> float:
+    seconds = table.number("reorder_s", 0.0)
+    if not 0 <= seconds <= LONGEST_REORDER_S:
+        raise table.error("reorder_s", seconds, f"seconds from 0 to {LONGEST_REORDER_S:g}")
+    if seconds and table.text("layout", "wide") == "long":
+        raise table.error("reorder_s", seconds, "0 in the long layout, whose ticks wait for `wait_s` already")
+    return seconds
 
 
 def _long(table: Table) -> LongLayout | None:

@@ -14,7 +14,9 @@ from streamgauge.errors import StateError
 from streamgauge.stream.grouping import AlertGrouper, GroupingPolicy
 from streamgauge.stream.imputation import LastValues
 from streamgauge.stream.pivot import Pivot
+from streamgauge.stream.reorder import Reorder
 from streamgauge.stream.sequences import SequenceStates
+from streamgauge.stream.source_health import SourceHealth
 
 FORMAT = 3
 """Rises when the state's form changes; another one is refused."""
@@ -31,6 +33,8 @@ class PartitionContext:
         last_values: last values per entity, for imputation.
         sequences: state carried per entity, of detectors that have such.
         pivot: open ticks, of sources that send one tag a message.
+        reorder: records that wait for earlier ones, of sources that send out of order.
+        health: what was last seen of each entity.
         first_time: event time of the first record; the warm-up counts from here. None before it.
     """
 
@@ -40,6 +44,8 @@ class PartitionContext:
     last_values: LastValues
     sequences: SequenceStates
     pivot: Pivot
+    reorder: Reorder
+    health: SourceHealth
     first_time: float | None = None
 
     @classmethod
@@ -48,19 +54,20 @@ class PartitionContext:
     ) -> PartitionContext:
         """The context of a partition nobody has read yet."""
         states = LastValues(max_entities), SequenceStates(max_entities), Pivot(max_entities)
-        return cls(topic_incarnation, next_offset, AlertGrouper(policy), *states)
+        return cls(topic_incarnation, next_offset, AlertGrouper(policy), *states, Reorder(), SourceHealth())
 
     def forget_values(self) -> None:
         """Forget what is remembered of columns: it means nothing to another schema. Offsets and alerts stay."""
         self.last_values = LastValues(self.sequences.max_entities)
         self.sequences = SequenceStates(self.sequences.max_entities)
         self.pivot = Pivot(self.pivot.max_entities)
+        self.health = SourceHealth()
 
     @property
     def low_watermark(self) -> int:
-        """The smallest offset that an open tick still needs, else the next offset; commit no further."""
-        first = self.pivot.first_offset
-        return self.next_offset if first is None else min(first, self.next_offset)
+        """The smallest offset that an open tick or a waiting record is at, else the next; commit no further."""
+        held = (self.pivot.first_offset, self.reorder.first_offset)
+        return min((self.next_offset, *(first for first in held if first is not None)))
 
     def warm(self, times: NDArray[np.float64], warm_up_s: float) -> NDArray[np.bool_]:
         """Whether each of the next records comes after the warm-up.
@@ -94,6 +101,8 @@ class PartitionContext:
             "last_values": self.last_values.to_state(),
             "sequences": self.sequences.to_state(),
             "pivot": self.pivot.to_state(),
+            "reorder": self.reorder.to_state(),
+            "health": self.health.to_state(),
             "first_time": self.first_time,
         }
 
@@ -119,8 +128,10 @@ class PartitionContext:
                 AlertGrouper.from_state(state["grouper"], policy),
                 LastValues.from_state(state["last_values"], max_entities),
                 SequenceStates.from_state(state["sequences"], max_entities),
-                # Contexts written before there was a pivot have none.
+                # Contexts of older versions lack these.
                 Pivot.from_state(state["pivot"], max_entities) if "pivot" in state else Pivot(max_entities),
+                Reorder.from_state(state["reorder"]) if "reorder" in state else Reorder(),
+                SourceHealth.from_state(state["health"]) if "health" in state else SourceHealth(),
                 None if first_time is None else float(first_time),
             )
         except (KeyError, TypeError, ValueError, zlib.error) as error:

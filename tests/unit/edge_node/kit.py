@@ -69,9 +69,16 @@ class Scored(Ledger):
 class RunningNode:
     """An edge node whose turns the test takes one by one; close it, or leave it as a crash would."""
 
-    def __init__(self, settings: EdgeSettings, broker: MemoryBroker, hooks: Hooks | None = None) -> None:
+    def __init__(
+        self,
+        settings: EdgeSettings,
+        broker: MemoryBroker,
+        hooks: Hooks | None = None,
+        metrics: EdgeMetrics | None = None,
+    ) -> None:
         self.stop = threading.Event()
-        self.edge = EdgeNode(settings, MemoryClients(broker), self.stop, EdgeMetrics(CollectorRegistry()), hooks)
+        metrics = metrics or EdgeMetrics(CollectorRegistry())
+        self.edge = EdgeNode(settings, MemoryClients(broker), self.stop, metrics, hooks)
         self.loop = self.edge.loop
         self.edge.start()
         self.loop.sources.open()

@@ -105,7 +105,7 @@ def test_what_the_profile_has_a_rule_for_is_imputed_counted_and_scored(
     node = RunningNode(settings, broker)
     node.turns(lambda: at_end(node.edge))
     assert node.loop.node.counts.scored == 3
-    assert dict(node.loop.node.counts.imputed) == imputed
+    assert dict(node.loop.node.counts.topics["records"].imputed) == imputed
     assert broker.records("streamgauge.dead-letters") == []
     node.crash()
 

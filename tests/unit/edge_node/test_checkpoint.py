@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ import pytest
 from services.edge_node.build import Hooks, begin_incarnation
 from services.edge_node.bundle import Bundle
 from services.edge_node.checkpoint import Checkpoint
+from services.edge_node.counts import Counts, TopicCounts
 from services.edge_node.loop import checkpoint, checkpoint_path
-from services.edge_node.node import Counts
 from services.edge_node.tasks import Answer
 from services.runtime.errors import SettingsError
 from services.runtime.log import Partition
@@ -28,6 +28,8 @@ from tests.unit.edge_node.kit import RunningNode, Scored, good, send
 
 IDENTITY = {"node": "site/one", "federation": "default", "detector": "autoencoder", "schema_hash": "0" * 64}
 
+COUNTED = TopicCounts(10, Counter({"bad-time": 2}), Counter({("flow", "last"): 3}), Counter({"late": 1}))
+
 
 def full(bundle: Bundle) -> Checkpoint:
     arrays = {"a": np.array([np.nan, np.inf, -0.0]), "empty": np.zeros((0, 3), np.float32), "i": np.arange(3)}
@@ -35,7 +37,7 @@ def full(bundle: Bundle) -> Checkpoint:
         identity=IDENTITY,
         contexts={Partition("records", 3): {"next_offset": 7, "open": [1.5, None, "ä"]}},
         sequence=4,
-        counts=Counts(10, 2, 1, Counter({"bad-time": 2}), Counter({("flow", "last"): 3})),
+        counts=Counts(2, 1, defaultdict(TopicCounts, records=COUNTED)),
         bundle=bundle,
         answers=[Answer("update", "3/a", b"\x00\xffbytes"), Answer("vote", "4/b", b"")],
         learner=({"records_learned": 5}, arrays),

@@ -10,6 +10,7 @@ import pytest
 from services.edge_node.alerts import AlertWriter
 from services.edge_node.node import Ledger, Node
 from services.edge_node.poison import PoisonGuard
+from services.edge_node.source_profiles import SourceProfiles
 from services.runtime.envelope import Sealer
 from services.runtime.log import LogRecord, Partition
 from services.runtime.memory import MemoryRecord
@@ -37,7 +38,7 @@ def life(directory: Path, profile_path: Path) -> list[bytes]:
     learner = Learner(settings.learning.policy(keep_positions=False), profile.schema.centre(), seed=0)
     guard = PoisonGuard(directory / "marker")
     writer = AlertWriter(settings, profile, Sealer("site/one", 1, None), "alerts")
-    node = Node(settings, profile, learner, guard, writer, Ledger())
+    node = Node(settings, SourceProfiles(settings), learner, guard, writer, Ledger())
     contexts = {P: PartitionContext.fresh("life", 0, settings.alerts.policy())}
     out = []
     try:

@@ -11,7 +11,7 @@ import pytest
 
 from services.edge_node.alerts import AlertWriter
 from services.edge_node.build import Hooks
-from services.edge_node.node import Counts
+from services.edge_node.counts import Counts
 from services.edge_node.poison import SystematicError
 from services.edge_node.scored import Scored as ScoredRecords
 from services.edge_node.scorer import Scorer
@@ -88,8 +88,8 @@ def test_the_record_is_set_aside_and_its_neighbours_are_handled_once(
     assert number == (4 if step in ("group", "payload", "alert") else 1)
     letters = {(dict(r.headers)["sg_reason"], r.key) for r in broker.records("streamgauge.dead-letters")}
     assert letters == {(b"crashed", b"records:0:7")}
-    assert (counts.scored, dict(counts.rejected)) == (N - 1, {"crashed": 1})
-    assert counts.imputed["flow", "last"] == sum(i % 3 == 2 for i in range(N))
+    assert (counts.scored, dict(counts.topics["records"].rejected)) == (N - 1, {"crashed": 1})
+    assert counts.topics["records"].imputed["flow", "last"] == sum(i % 3 == 2 for i in range(N))
 
 
 @pytest.mark.parametrize("error", [MemoryError("no room"), StateError("does not fit"), OSError("nothing works")])
@@ -118,7 +118,7 @@ def test_an_error_that_hits_all_records_ends_the_process_and_sets_none_aside(
     assert not broker.records("streamgauge.dead-letters")
     number, ledger, counts = lives(settings, broker)
     assert (number, [offset for _, offset in ledger.offsets]) == (1, list(range(N)))
-    assert dict(counts.rejected) == {"malformed-json": 3}
+    assert dict(counts.topics["records"].rejected) == {"malformed-json": 3}
 
 
 def test_what_cannot_be_explained_is_an_alert_all_the_same(

@@ -179,7 +179,7 @@ def test_outcomes_are_counted_and_an_open_tick_holds_the_commit(
     send(broker, *sent(good(5))[:2])
     node, ledger = node_of(tmp_path / "state", long_path, bundle, broker)
     end_of(node)
-    assert dict(node.loop.node.counts.pivoted) == {
+    assert dict(node.loop.node.counts.topics["records"].outcomes) == {
         "taken": 5 + 5 + 4 + 4 + 5 + 2,
         "late": 2,
         "unknown": 1,
@@ -244,7 +244,7 @@ def test_a_tick_that_kills_the_node_costs_one_message_however_many_could_close_i
     (letter,) = {r.value: r for r in broker.records("streamgauge.dead-letters")}.values()
     assert dict(letter.headers)["sg_position"] == b"records:0:19"
     assert [offset for _, offset in ledger.offsets][-4:] == [24, 29, 34, 39]
-    assert node.loop.node.counts.pivoted["dropped"] == 1
+    assert node.loop.node.counts.topics["records"].outcomes["dropped"] == 1
     node.end()
 
 

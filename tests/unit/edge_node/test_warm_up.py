@@ -14,6 +14,7 @@ from services.edge_node.bundle import Bundle
 from services.edge_node.node import Ledger, Node
 from services.edge_node.poison import PoisonGuard
 from services.edge_node.scorer import Scorer
+from services.edge_node.source_profiles import SourceProfiles
 from services.runtime.envelope import Sealer
 from services.runtime.log import LogRecord, Partition
 from services.runtime.memory import MemoryRecord
@@ -38,7 +39,7 @@ class Bench:
         learner = Learner(self.settings.learning.policy(keep_positions=False), profile.schema.centre(), seed=0)
         writer = AlertWriter(self.settings, profile, Sealer("site/one", 1, None), "alerts")
         self.guard = PoisonGuard(directory / "marker")
-        self.node = Node(self.settings, profile, learner, self.guard, writer, Ledger())
+        self.node = Node(self.settings, SourceProfiles(self.settings), learner, self.guard, writer, Ledger())
         self.node.scorer = Scorer(Bundle.load(bundle_path), profile.schema)
         self.contexts = {p: PartitionContext.fresh("life", 0, self.settings.alerts.policy()) for p in (P, Q)}
 
