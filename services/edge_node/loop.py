@@ -75,6 +75,7 @@ class EdgeLoop:
         self._commit_due = Due(settings.commit_interval_s, now)
         self._checkpoint_due = Due(settings.checkpoint_interval_s, now)
         self._status_due = Due(settings.status_interval_s, now)
+        self._topics_due = Due(settings.new_topics_interval_s, now)
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Loop until `stopped`, then save and close. After a defect nothing is saved: a restart reads again."""
@@ -106,6 +107,8 @@ class EdgeLoop:
             self.commit()
         if self._checkpoint_due(now):
             self.save()
+        if self._topics_due(now):
+            self.sources.look()
         if self._status_due(now):
             self.reporter.report(self, time.time())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -132,7 +133,13 @@ class EdgeSettings(ServiceSettings):
     records_cluster_name: str = Field(default="records", min_length=1, description="Part of every record's id.")
     replication_factor: int = Field(default=1, ge=1, le=9, description="Of the topics that are created.")
 
-    topics: tuple[str, ...] = Field(min_length=1, description="Topics of records, a JSON list.")
+    topics: tuple[str, ...] = Field(default=(), description="Topics of records, a JSON list.")
+    topic_pattern: re.Pattern[str] | None = Field(
+        default=None, description="Regular expression: topics of this name are read as well, new ones too."
+    )
+    new_topics_interval_s: float = Field(
+        default=30.0, gt=0, le=3600, description="Between two looks for new topics of the pattern."
+    )
     partitions: tuple[int, ...] | None = Field(default=None, description="Assigned mode: these only; else all.")
     mode: Literal["assigned", "group"] = Field(default="assigned", description="group: share with other workers.")
     group_id: str = Field(
@@ -206,6 +213,8 @@ class EdgeSettings(ServiceSettings):
             missing = [name for name in needed if getattr(self, name) is None]
             if missing:
                 raise ValueError(f"{', '.join(missing)} must be set, unless pinned_bundle is")
+        if not self.topics and self.topic_pattern is None:
+            raise ValueError("topics or topic_pattern must say what is read")
         if self.mode == "group" and self.partitions is not None:
             raise ValueError("partitions cannot be set in group mode; the group decides")
         if isinstance(self.start, datetime) and self.start.tzinfo is None:

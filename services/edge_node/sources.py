@@ -52,6 +52,9 @@ class Sources:
         Then the loop saves before it goes on: a commit without a checkpoint behind it would lose open alerts.
         """
         self._settings, self._consumer, self._topic = settings, consumer, topic
+        self._topics: frozenset[str] = frozenset()
+        self._come: frozenset[str] = frozenset()
+        """Topics that came while this process ran: nothing in them is old."""
         self._left = dict(saved)
         """As this node left them: partitions of its last life and those that were revoked."""
 
@@ -69,16 +72,42 @@ class Sources:
         """Assign the partitions of the settings, or join the group.
 
         Raises:
-            TopicError: a topic does not exist or lacks a partition.
+            TopicError: a topic does not exist or lacks a partition, or the pattern fits none.
         """
-        known = {topic: self._consumer.partitions(topic) for topic in self._settings.topics}
+        self._topics = self._wanted()
+        if not self._topics and self._settings.topic_pattern is not None:
+            pattern = self._settings.topic_pattern.pattern
+            raise TopicError(
+                f"no topic of the records cluster fits topic_pattern={pattern}; create one or correct it"
+            )
+        self._read()
+
+    def look(self) -> None:
+        """Read what has come since and fits the pattern, from its beginning."""
+        if self._settings.topic_pattern is None or not (come := self._wanted() - self._topics):
+            return
+        log.info("new topics", topics=sorted(come))
+        self._topics |= come
+        self._come |= come
+        self._read()
+
+    def _wanted(self) -> frozenset[str]:
+        """Topics that the settings name, and those that fit the pattern; never the system's own."""
+        pattern, named = self._settings.topic_pattern, frozenset(self._settings.topics)
+        if pattern is None:
+            return named
+        fits = (topic for topic in self._consumer.topics() if pattern.fullmatch(topic))
+        return named | {topic for topic in fits if not topic.startswith(("__", self._settings.topic_prefix))}
+
+    def _read(self) -> None:
+        known = {topic: self._consumer.partitions(topic) for topic in sorted(self._topics)}
         for topic, partitions in known.items():
             if not partitions:
                 raise TopicError(
                     f"topic {topic!r} does not exist on the records cluster; create it or correct `topics`"
                 )
         if self._settings.mode == "group":
-            self._consumer.subscribe(self._settings.topics, self.on_assigned, self.on_revoked)
+            self._consumer.subscribe(known, self.on_assigned, self.on_revoked)
             return
         self._consumer.assign(self.on_assigned(self._chosen(frozenset().union(*known.values()))))
 
@@ -87,7 +116,7 @@ class Sources:
         numbers = self._settings.partitions
         if numbers is None:
             return known
-        wanted = {Partition(topic, number) for topic in self._settings.topics for number in numbers}
+        wanted = {Partition(topic, number) for topic in self._topics for number in numbers}
         if absent := ", ".join(map(str, sorted(wanted - known))):
             raise TopicError(f"partitions={list(numbers)}: there is no {absent}; correct `partitions` or `topics`")
         return frozenset(wanted)
@@ -211,7 +240,7 @@ class Sources:
         return topic_id or str(uuid4()), self._consumer.beginning(partition)
 
     def _by_setting(self, partition: Partition) -> int:
-        start = self._settings.start
+        start = "earliest" if partition.topic in self._come else self._settings.start
         if isinstance(start, datetime):
             return self._consumer.offset_at(partition, int(start.timestamp() * 1000))
         return self._consumer.end(partition) if start == "latest" else self._consumer.beginning(partition)

@@ -142,6 +142,10 @@ class KafkaLogConsumer:
             count = admin.partition_counts([topic]).get(topic, 0)
         return frozenset(Partition(topic, number) for number in range(count))
 
+    def topics(self) -> frozenset[str]:  # noqa: D102
+        with broker_errors(self._cluster, "asking for topics"):
+            return frozenset(self._kafka.topics())
+
     def beginning(self, partition: Partition) -> int:  # noqa: D102
         return self._offset(self._kafka.beginning_offsets, partition)
 

@@ -121,6 +121,9 @@ class Consumer(Protocol):
     def partitions(self, topic: str) -> frozenset[Partition]:
         """All partitions of a topic; empty if it does not exist."""
 
+    def topics(self) -> frozenset[str]:
+        """Names of all topics that there are."""
+
     def beginning(self, partition: Partition) -> int:
         """First offset kept."""
 

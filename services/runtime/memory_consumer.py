@@ -131,6 +131,10 @@ class MemoryConsumer:
             known = self._broker.topics.get(topic)
             return frozenset(Partition(topic, n) for n in range(len(known.logs))) if known else frozenset()
 
+    def topics(self) -> frozenset[str]:  # noqa: D102
+        with self._broker.changed:
+            return frozenset(self._broker.topics)
+
     def beginning(self, partition: Partition) -> int:  # noqa: D102
         return self._topic(partition).first[partition.partition]
 

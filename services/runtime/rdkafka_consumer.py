@@ -262,6 +262,10 @@ class RdkafkaLogConsumer:
             return frozenset()
         return frozenset(Partition(topic, number) for number in found.partitions)
 
+    def topics(self) -> frozenset[str]:  # noqa: D102
+        with broker_errors(self._cluster, "asking for topics"):
+            return frozenset(self._kafka.list_topics(timeout=self._cluster.request_timeout_s).topics)
+
     def beginning(self, partition: Partition) -> int:  # noqa: D102
         return self._watermarks(partition)[0]
 

@@ -144,6 +144,13 @@ def test_partitions_lists_all(log_backend: LogBackend) -> None:
     assert log_backend.consumer().partitions(topic) == {Partition(topic, number) for number in range(3)}
 
 
+def test_topics_lists_what_there_is_and_what_comes(log_backend: LogBackend) -> None:
+    first, consumer = log_backend.create_topic(), log_backend.consumer()
+    assert first in consumer.topics()
+    second = log_backend.create_topic()
+    until(lambda: second in consumer.topics(), "the new topic is listed")
+
+
 def test_reading_starts_where_it_was_assigned_and_seeks(log_backend: LogBackend) -> None:
     topic = log_backend.create_topic()
     log_backend.producer().deliver(numbered(topic, 10))

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from services.edge_node.metrics import EdgeMetrics
-from services.runtime.errors import SettingsError
+from services.runtime.errors import SettingsError, TopicError
 from services.runtime.memory import MemoryBroker
 from tests.support.edge import at_end, edge_settings, memory_broker
 from tests.support.plant import PROFILE
@@ -109,3 +109,40 @@ def test_a_silent_entity_and_a_stuck_sensor_are_noticed_and_named_once(
     assert registry.get_sample_value("streamgauge_edge_silent_entities", {"topic": "records"}) == 1
     assert registry.get_sample_value("streamgauge_edge_stuck_sensors", {"topic": "records"}) == 1
     node.end()
+
+
+@pytest.mark.parametrize("mode", ["assigned", "group"])
+def test_a_pattern_reads_what_fits_and_what_comes_later_from_its_beginning(
+    tmp_path: Path, profile_path: Path, bundle_path: Path, mode: str
+) -> None:
+    broker = memory_broker("hall-1", 1)
+    broker.create_topic("streamgauge.hall-x", 1)
+    broker.create_topic("other", 1)
+    settings = edge_settings(
+        tmp_path / "state",
+        profile_path,
+        topics=(),
+        topic_pattern=r"(streamgauge\.)?hall-.",
+        new_topics_interval_s=0.0001,
+        start="latest",
+        pinned_bundle=bundle_path,
+        mode=mode,
+    )
+    node = RunningNode(settings, broker)
+    node.turns(lambda: {p.topic for p in node.loop.sources.contexts} == {"hall-1"})
+    send(broker, good(0), topic="hall-1")
+    broker.create_topic("hall-2", 2)
+    send(broker, good(0), good(1), topic="hall-2")
+    node.turns(lambda: node.loop.node.counts.scored == 3)
+    assert len(node.loop.sources.contexts) == 3
+    send(broker, good(1), topic="hall-1")
+    node.turns(lambda: node.loop.node.counts.topics["hall-1"].scored == 2)
+    node.end()
+
+
+def test_a_pattern_that_fits_nothing_is_refused(tmp_path: Path, profile_path: Path, bundle_path: Path) -> None:
+    settings = edge_settings(
+        tmp_path / "state", profile_path, topics=(), topic_pattern="nowhere-.*", pinned_bundle=bundle_path
+    )
+    with pytest.raises(TopicError, match="no topic of the records cluster fits"):
+        RunningNode(settings, memory_broker("records", 1))
