@@ -26,7 +26,7 @@ from streamgauge.errors import StreamgaugeError
 
 ALONE = ("stages", "detectors")
 """Measured in this process, without a broker."""
-NAMES = (*ALONE, "throughput", "latency", "training", "memory", "start", "demo")
+NAMES = (*ALONE, "throughput", "bad", "latency", "training", "memory", "start", "demo")
 PACKAGES = ("kafka-python", "torch", "numpy", "msgspec", "river", "confluent-kafka", "noida-db", "crc32c", "lz4")
 EMBEDDED_BACKLOG = 100_000
 """The embedded broker answers nothing to a backlog of over 50 MB: 150,000 records were read, 200,000 were not."""
@@ -130,6 +130,7 @@ def on_broker(name: str, sizes: Sizes, wanted: tuple[str, ...], say: Progress) -
         return {"skipped": lack}
     if name == "embedded":
         sizes = Sizes(**{**asdict(sizes), "throughput": min(sizes.throughput, EMBEDDED_BACKLOG)})
+        sizes = Sizes(**{**asdict(sizes), "bad": min(sizes.bad, EMBEDDED_BACKLOG)})
     with tempfile.TemporaryDirectory(prefix="streamgauge-bench-") as made:
         directory = Path(made)
         broker = make_broker(name, directory / "broker")
@@ -166,6 +167,7 @@ class _Run:
         site, sizes, say = self._site, self._sizes, self._say
         steps: dict[str, Callable[[], Any]] = {
             "throughput": lambda: measures.throughput(site, sizes, say),
+            "bad": lambda: measures.bad_records(site, sizes, say),
             "latency": lambda: latency(site, sizes, say, training=False),
             "memory": lambda: measures.memory(site, sizes, say, self._others(aggregator)),
             "start": lambda: measures.pinned_start(site, say),

@@ -16,6 +16,7 @@ import numpy as np
 from confluent_kafka import Producer
 
 from benchmarks.speed.sensors import Stream
+from streamgauge.profiles.columnar import CONTENT_TYPE
 
 TICK_S = 0.001
 
@@ -32,8 +33,14 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--stamps", type=Path)
+    parser.add_argument("--bad", type=int, default=0, help="1: every hundredth record is a bad one")
+    parser.add_argument("--rows", type=int, default=0, help="records a message, as Arrow streams; 0: one, as JSON")
     options = parser.parse_args()
-    stream = Stream(options.abnormal, options.seed, options.first)
+    stream = Stream(options.abnormal, options.seed, options.first, bool(options.bad))
+    if options.rows:
+        send_streams(options, stream)
+        print(json.dumps({"sent": options.n, "late_s": 0.0}), flush=True)
+        return
     stamps, late_s = send(options, stream.records(options.n))
     if options.stamps:
         with options.stamps.open("wb") as file:
@@ -41,11 +48,10 @@ def main() -> None:
     print(json.dumps({"sent": options.n, "late_s": late_s}), flush=True)
 
 
-def send(options: argparse.Namespace, records: Iterator[tuple[bytes, bytes, bool]]) -> tuple[np.ndarray, float]:
-    """Send all; returns (n, 2) time and partition, and by how much the load itself was late at worst."""
-    failed: list[object] = []
+def producer_of(bootstrap: str, topic: str) -> Producer:
+    """A producer as ours are set, its connection made."""
     settings = {
-        "bootstrap.servers": options.bootstrap,
+        "bootstrap.servers": bootstrap,
         "linger.ms": 5,
         "compression.type": "lz4",
         "acks": "all",
@@ -54,7 +60,30 @@ def send(options: argparse.Namespace, records: Iterator[tuple[bytes, bytes, bool
         "queue.buffering.max.kbytes": 262_144,
     }
     producer = Producer(settings)
-    producer.list_topics(options.topic, timeout=10)
+    producer.list_topics(topic, timeout=10)
+    return producer
+
+
+def send_streams(options: argparse.Namespace, stream: Stream) -> None:
+    """Send all records as Arrow streams, as fast as they are taken."""
+    producer = producer_of(options.bootstrap, options.topic)
+    stamp = int(time.time() * 1000)
+    headers: list[tuple[str, str | bytes | None]] = [("content-type", CONTENT_TYPE)]
+    for partition, value, _ in stream.messages(options.n, options.rows, options.partitions):
+        while True:
+            try:
+                producer.produce(options.topic, value, b"load", partition, timestamp=stamp, headers=headers)
+                break
+            except BufferError:
+                producer.poll(0.01)
+    if producer.flush(120):
+        raise SystemExit("messages were not delivered")
+
+
+def send(options: argparse.Namespace, records: Iterator[tuple[bytes, bytes, bool]]) -> tuple[np.ndarray, float]:
+    """Send all; returns (n, 2) time and partition, and by how much the load itself was late at worst."""
+    failed: list[object] = []
+    producer = producer_of(options.bootstrap, options.topic)
     stamps, late_s, start = np.empty((options.n, 2)), 0.0, time.time() + 0.1
 
     def answered(error: object, _: object) -> None:

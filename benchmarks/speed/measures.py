@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.speed.processes import children, resident
+from benchmarks.speed.sensors import MACHINES, bad_kind
 from benchmarks.speed.site import (
     PARTITIONS,
     PROJECT,
@@ -39,6 +40,7 @@ class Sizes:
         memory: records sent.
         memory_rate: records a second while memory is watched.
         demo_s: seconds that the demo runs.
+        bad: records of which one in a hundred is bad.
     """
 
     throughput: int
@@ -48,10 +50,14 @@ class Sizes:
     memory: int
     memory_rate: int
     demo_s: int
+    bad: int
 
 
-FULL = Sizes(200_000, 30_000, 15_000, 20, 1_000_000, 12_000, 60)
-QUICK = Sizes(60_000, 10_000, 4_000, 6, 100_000, 12_000, 40)
+FULL = Sizes(200_000, 30_000, 15_000, 20, 1_000_000, 12_000, 60, 1_000_000)
+QUICK = Sizes(60_000, 10_000, 4_000, 6, 100_000, 12_000, 40, 100_000)
+COLUMNAR_ROWS = 500
+COLUMNAR_TIMES = 10
+"""So many times the records of the other rows: they take a tenth of the time."""
 
 
 def throughput(site: Site, sizes: Sizes, say: Say) -> list[Row]:
@@ -65,6 +71,8 @@ def throughput(site: Site, sizes: Sizes, say: Say) -> list[Row]:
         if share == ABNORMAL[0]:
             slower = _node_speed(site, topic, sizes.throughput, CLIENT="kafka-python")
             rows.append({"what": "edge node, kafka-python", "abnormal": share, **slower})
+            say(_speed_line(rows[-1]))
+            rows.append({"what": "edge node, columnar", "abnormal": 0.0, **_columnar_speed(site, sizes)})
             say(_speed_line(rows[-1]))
             where = ("--bootstrap", site.bootstrap, "--topic", topic, "--partitions", str(PARTITIONS))
             for kind, n in (("naive", sizes.naive), ("river", sizes.river)):
@@ -102,6 +110,38 @@ def _node_speed(site: Site, topic: str, n: int, **changes: str) -> Row:
         "records": int(handled),
         "alerts": int(alerts),
     }
+
+
+def _columnar_speed(site: Site, sizes: Sizes) -> Row:
+    topic, n = site.topic("columnar"), COLUMNAR_TIMES * sizes.throughput
+    site.fill(topic, n, rows=COLUMNAR_ROWS)
+    return _node_speed(site, topic, n)
+
+
+def bad_records(site: Site, sizes: Sizes, say: Say) -> list[Row]:
+    """The node's speed without bad records and with one in a hundred; what became of the bad ones."""
+    rows, n = [], sizes.bad
+    for bad in (0, 1):
+        topic = site.topic("bad")
+        site.fill(topic, n, ABNORMAL[0], bad=bad)
+        expected = expected_letters(topic, n) if bad else {}
+        row = {"bad": len(expected), **_node_speed(site, topic, n - len(expected))}
+        letters = {p: reason for p, reason in site.dead_letters().items() if p.startswith(f"{topic}:")}
+        rows.append({**row, "letters": len(letters), "right": letters == expected})
+        say(f"{row['bad']:,} bad of {n:,}: {row['records_per_core_s']:,.0f} a core second")
+    return rows
+
+
+def expected_letters(topic: str, n: int) -> dict[str, str]:
+    """Position -> reason of each bad record that `load --bad 1` sends to a topic of its own."""
+    expected = {}
+    offsets = dict.fromkeys(range(PARTITIONS), 0)
+    for i in range(n):
+        partition = i % MACHINES % PARTITIONS
+        if (reason := bad_kind(i)) is not None:
+            expected[f"{topic}:{partition}:{offsets[partition]}"] = reason
+        offsets[partition] += 1
+    return expected
 
 
 def memory(site: Site, sizes: Sizes, say: Say, others: dict[str, int]) -> list[Row]:

@@ -14,6 +14,7 @@ COLOURS = {"kafka": "#0b6e99", "embedded": "#d97706"}
 NAMES = {
     "edge node": "edge node, everything on",
     "edge node, kafka-python": "edge node, reading with kafka-python",
+    "edge node, columnar": "edge node, 500 records a message (Arrow)",
     "naive": "naive loop",
     "river": "River HalfSpaceTrees",
 }
@@ -75,6 +76,8 @@ def _broker(part: Result) -> list[str]:
     lines = [f"## {part['name']}", ""]
     if "throughput" in part:
         lines += ["### Throughput", "", *_throughput(part["throughput"])]
+    if "bad" in part:
+        lines += ["### One bad record in a hundred", "", *_bad(part["bad"])]
     delays = [*part.get("latency", []), *part.get("training", [])]
     if delays:
         lines += ["### From produced to scored and acknowledged", "", *_delays(delays)]
@@ -101,6 +104,30 @@ def _throughput(rows: list[Result]) -> list[str]:
             f"{row['records_per_core_s']:,.0f}",
             f"{row['records_per_core_s_ratio']:.1f}",
             row.get("alerts", ""),
+        )
+        for row in rows
+    ]
+    return table(head, cells)
+
+
+def _bad(rows: list[Result]) -> list[str]:
+    head = (
+        "bad records",
+        "good ones scored",
+        "dead letters",
+        "each with the right reason",
+        "records/core-second",
+        "of none bad",
+    )
+    none = rows[0]["records_per_core_s"]
+    cells = [
+        (
+            f"{row['bad']:,}",
+            "all",
+            f"{row['letters']:,}",
+            "yes" if row["right"] else "NO",
+            f"{row['records_per_core_s']:,.0f}",
+            f"{row['records_per_core_s'] / none:.2f}",
         )
         for row in rows
     ]

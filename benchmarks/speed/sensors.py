@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,11 +47,13 @@ class Stream:
         abnormal_share: of records that are far off, chosen at random.
         seed: of rows and choice.
         first: index of the first record, which decides its time and machine.
+        bad: whether every hundredth record is one of `BAD`, in turn.
     """
 
     abnormal_share: float = 0.0
     seed: int = 0
     first: int = 0
+    bad: bool = False
 
     def records(self, n: int) -> Iterator[tuple[bytes, bytes, bool]]:
         """(key, value, abnormal) of n records, about 1.1 kB each; all rows are drawn before the first one."""
@@ -67,7 +69,52 @@ class Stream:
         for i, abnormal in enumerate(chosen, self.first):
             key = keys[i % MACHINES]
             tail = (off if abnormal else normal)[i % DISTINCT]
-            yield key, b'{"time":%.2f,"machine":"%b",%b' % (START_S + i / MACHINES, key, tail), abnormal
+            value = b'{"time":%.2f,"machine":"%b",%b' % (START_S + i / MACHINES, key, tail)
+            if self.bad and (spoil := bad_kind(i)) is not None:
+                value = BAD[spoil](value)
+            yield key, value, abnormal
+
+    def messages(self, n: int, rows: int, partitions: int) -> Iterator[tuple[int, bytes, int]]:
+        """(partition, Arrow stream, rows in it) of n records, by machine as in `records`."""
+        values = draw(self.seed, abnormal=False)
+        for start in range(0, n, rows * partitions):
+            index = np.arange(start, min(n, start + rows * partitions)) + self.first
+            for number in range(partitions):
+                mine = index[index % MACHINES % partitions == number]
+                if len(mine):
+                    yield number, _arrow(mine, values[mine % DISTINCT]), len(mine)
+
+
+def _arrow(index: NDArray[np.int64], values: NDArray[np.float64]) -> bytes:
+    import pyarrow as pa
+
+    names = pa.array([f"machine-{k}" for k in range(MACHINES)])
+    columns = {
+        "time": pa.array(START_S + index / MACHINES),
+        "machine": pa.DictionaryArray.from_arrays(pa.array(index % MACHINES, pa.int32()), names),
+        **{field: pa.array(values[:, j]) for j, field in enumerate(FIELDS)},
+    }
+    batch = pa.RecordBatch.from_pydict(columns)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    stream: bytes = sink.getvalue().to_pybytes()
+    return stream
+
+
+BAD: dict[str, Callable[[bytes], bytes]] = {
+    "malformed-json": lambda value: value[:-40],
+    "wrong-type": lambda value: value.replace(b'"sensor_07": ', b'"sensor_07": "x", "was": '),
+    "missing-time": lambda value: value.replace(b'"time"', b'"when"'),
+    "missing-entity": lambda value: value.replace(b'"machine"', b'"what"'),
+    "not-finite": lambda value: value.replace(b'"sensor_07": ', b'"sensor_07": 1e300, "was": '),
+}
+"""Reason that a node gives -> how a good record becomes such a bad one."""
+
+
+def bad_kind(i: int) -> str | None:
+    """The reason of record i where `Stream.bad` is set; None: it is good."""
+    return list(BAD)[i // 100 % len(BAD)] if i % 100 == 99 else None
 
 
 def _tails(rows: NDArray[np.float64]) -> list[bytes]:

@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.speed.sensors import write_profile
 from services.keys import enrol
 from services.runtime.brokers.process import free_port
-from services.runtime.kafka import open_admin
+from services.runtime.kafka import open_admin, open_consumer
 from services.runtime.processes import Child
 from services.runtime.settings import ClusterSettings
 from services.runtime.signing import create_key
@@ -131,6 +131,24 @@ class Site:
         options |= {"abnormal": abnormal, **more}
         arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
         return float(run_json("load", *arguments)["late_s"])
+
+    def dead_letters(self) -> dict[str, str]:
+        """Position -> reason of all dead letters so far; an inconsistent repeat would show as another reason."""
+        found: dict[str, str] = {}
+        topic = Topics(self.prefix).dead_letters
+        consumer = open_consumer(self._cluster, client_id="bench")
+        try:
+            ends = {partition: consumer.end(partition) for partition in consumer.partitions(topic)}
+            consumer.assign(dict.fromkeys(ends, 0))
+            left = sum(ends.values())
+            while left > 0:
+                for batch in consumer.poll(1.0).records.values():
+                    left -= len(batch)
+                    for headers in (dict(record.headers) for record in batch):
+                        found[headers["sg_position"].decode()] = headers["sg_reason"].decode()
+        finally:
+            consumer.close()
+        return found
 
     def aggregator(self, **changes: Any) -> Service:
         """Start the aggregator; it keeps its state over the runs."""

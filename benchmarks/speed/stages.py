@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 import tempfile
 import time
 import timeit
@@ -11,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.speed.sensors import Stream, write_profile
+from benchmarks.speed.sensors import FIELDS, Stream, write_profile
 from streamgauge.detectors import DETECTORS
 from streamgauge.judging import score_rows
 from streamgauge.layout import initial_weights
+from streamgauge.profiles.columnar import ColumnarDecoder
 from streamgauge.profiles.decoder import Decoder
 from streamgauge.profiles.imputing import Imputer
 from streamgauge.profiles.profile import load_profile
@@ -57,6 +60,11 @@ def stages() -> dict[str, float]:
     weights, statistics = ModelState(initial_weights(detector.layout, 0), {}).tensors(detector.layout)
     rows = [((part - 20) / 9).astype(np.float32) for part in x]
 
+    long = [_reworked(record, digits=17) for record in records]
+    shuffled = [_reworked(record, shuffle=True) for record in records]
+    streams = [Message(b"", value) for _, value, _ in Stream().messages(BATCH * BATCHES, BATCH, 1)]
+    columnar = ColumnarDecoder(profile)
+
     def best(work: Callable[[int], object]) -> float:
         times = timeit.repeat(
             lambda: [work(i) for i in range(BATCHES)], number=1, repeat=REPEATS, timer=time.process_time
@@ -66,6 +74,29 @@ def stages() -> dict[str, float]:
     return {
         "read JSON into structs": best(lambda i: reader.read_batch(values[i])),
         "decode and validate, all of it": best(lambda i: decoder.decode(batches[i])),
+        "the same, numbers of 17 digits": best(lambda i: decoder.decode(long[BATCH * i : BATCH * (i + 1)])),
+        "the same, keys in another order each": best(
+            lambda i: decoder.decode(shuffled[BATCH * i : BATCH * (i + 1)])
+        ),
+        "the same, one Arrow stream of 500 records": best(lambda i: columnar.decode_messages(streams[i : i + 1])),
+        "the same, eight such streams together": best(lambda i: _eighth(i, streams, columnar)),
         "impute and encode": best(lambda i: imputer.impute(decoded[i], last).encode(schema)),
         "score": best(lambda i: score_rows(detector, weights, statistics, rows[i])),
     }
+
+
+def _reworked(record: Message, digits: int = 0, shuffle: bool = False) -> Message:
+    """The same record with longer numbers or its keys shuffled; the seed is the record's own bytes."""
+    values = json.loads(record.value)
+    rng = random.Random(record.value)
+    if digits:
+        values |= {field: round(values[field] + rng.random() * 1e-5, digits - 2) for field in FIELDS}
+    items = list(values.items())
+    if shuffle:
+        rng.shuffle(items)
+    return Message(record.key, json.dumps(dict(items)).encode())
+
+
+def _eighth(i: int, streams: list[Message], decoder: ColumnarDecoder) -> None:
+    if i % 8 == 0:
+        decoder.decode_messages(streams[i : i + 8])

@@ -10,40 +10,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from services.runtime.errors import BrokerError, MessageTooLargeError, StoppedError
+from services.runtime.rdkafka import client_options
 from services.runtime.settings import ClusterSettings
 
 _QUEUE_MESSAGES = 200_000
 _QUEUE_KIB = 128 * 1024
 _SLICE_S = 0.2
 _STOP_GRACE_S = 5.0
-
-
-def rdkafka_options(cluster: ClusterSettings, client_id: str) -> dict[str, Any]:
-    """Options that every client of librdkafka gets: addresses, security, time-outs."""
-    options: dict[str, Any] = {
-        "bootstrap.servers": ",".join(cluster.servers),
-        "client.id": client_id,
-        "security.protocol": cluster.security_protocol,
-        "socket.timeout.ms": int(cluster.request_timeout_s * 1000),
-        "reconnect.backoff.max.ms": 1000,
-        "ssl.endpoint.identification.algorithm": "https" if cluster.ssl_check_hostname else "none",
-        "allow.auto.create.topics": False,
-        "log_level": 3,
-    }
-    names = {"ssl_cafile": "ca", "ssl_certfile": "certificate", "ssl_keyfile": "key"}
-    for name, theirs in names.items():
-        if (path := getattr(cluster, name)) is not None:
-            options[f"ssl.{theirs}.location"] = str(path)
-    if cluster.sasl_mechanism is not None:
-        options["sasl.mechanism"] = cluster.sasl_mechanism
-        options["sasl.username"] = cluster.sasl_username
-        options["sasl.password"] = cluster.password()
-    return options
 
 
 class RdKafkaProducer:
@@ -59,7 +36,7 @@ class RdKafkaProducer:
         self._stop, self._servers = stop, cluster.bootstrap_servers
         self._failures: list[KafkaError] = []
         self._producer = Producer(
-            rdkafka_options(cluster, client_id)
+            client_options(cluster, client_id)
             | {
                 "acks": "all",
                 "enable.idempotence": True,

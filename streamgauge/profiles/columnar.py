@@ -291,7 +291,7 @@ class ColumnarDecoder(Decoder):
         distinct, place = _distinct(batch.column(self.profile.entity))
         names, bad = entities_of(distinct)
         entities: list[str] = np.array(names, object)[place].tolist()
-        wrong = np.flatnonzero(np.isin(place, list(bad))).tolist()
+        wrong = np.flatnonzero(np.isin(place, list(bad))).tolist() if bad else []
         return entities, {row: bad[int(place[row])] for row in wrong}
 
     def _row_labels(self, batch: Any) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ class Filled:
     """What `LastValues.fill` made of a batch.
 
     Attributes:
-        values: (n, f) float64, a new array; NaN where nothing could be filled in.
+        values: (n, f) float64, NaN where nothing could be filled in; the given array where nothing was missing.
         imputed: (n, f) True where a last value was filled in.
         unfilled: (n, f) True where a column of rule `last` is still missing.
     """
@@ -82,13 +82,19 @@ class LastValues:
         if not len(columns) or not len(values):
             return Filled(values.copy(), imputed, unfilled)
         self._fit(len(columns))
-        part, ages = values[:, columns], max_age_s[columns]
+        complete = not missing.any()  # the common case: nothing to copy, only to remember
+        every = complete and len(columns) == values.shape[1]
+        part, ages = values if every else values[:, columns], max_age_s[columns]
         start = 0
         while start < len(values):
             slots, stop = self._assign(entities, times, start, float(ages.max()))
             chunk = slice(start, stop)
-            part[chunk] = self._forward(part[chunk], ~missing[chunk], times[chunk], slots, ages)
+            filled = self._forward(part[chunk], ~missing[chunk], times[chunk], slots, ages)
+            if not complete:
+                part[chunk] = filled
             start = stop
+        if complete:
+            return Filled(values, imputed, unfilled)
         out = values.copy()
         out[:, columns] = part
         still = np.isnan(part)

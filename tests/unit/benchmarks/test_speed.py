@@ -11,12 +11,15 @@ import pytest
 from benchmarks.speed.__main__ import merged
 from benchmarks.speed.detectors import live, scorings
 from benchmarks.speed.latency import FIRST, delays_of
-from benchmarks.speed.measures import with_ratios
+from benchmarks.speed.measures import expected_letters, with_ratios
 from benchmarks.speed.report import write_report
 from benchmarks.speed.report_detectors import detectors_plot, detectors_text
-from benchmarks.speed.sensors import FIELDS, MACHINES, Stream, write_profile
+from benchmarks.speed.sensors import BAD, FIELDS, MACHINES, Stream, bad_kind, write_profile
 from benchmarks.speed.site import PARTITIONS
+from benchmarks.speed.stages import Message
 from streamgauge.detectors import DETECTORS
+from streamgauge.profiles.columnar import ColumnarDecoder
+from streamgauge.profiles.decoder import Decoder
 from streamgauge.profiles.profile import load_profile
 
 
@@ -30,6 +33,30 @@ def test_a_stream_is_the_same_each_time_and_fits_its_profile(tmp_path: Path) -> 
     profile = load_profile(str(write_profile(tmp_path)))
     assert {f.field for f in profile.numeric} == set(FIELDS) == record.keys() - {"time", "machine"}
     assert 10 < sum(abnormal for _, _, abnormal in first) < 60
+
+
+def test_bad_records_are_refused_for_the_reason_they_were_made_for(tmp_path: Path) -> None:
+    profile = load_profile(str(write_profile(tmp_path)))
+    records = [Message(key, value) for key, value, _ in Stream(bad=True).records(1000)]
+    refused = {row.position: row.reason for row in Decoder(profile).decode(records).rejected}
+    assert refused == {i: kind for i in range(1000) if (kind := bad_kind(i)) is not None}
+    assert set(refused.values()) == set(BAD)
+    letters = expected_letters("t", 1000)
+    assert letters["t:3:24"] == bad_kind(99)
+    assert sorted(letters.values()) == sorted(refused.values())
+
+
+def test_streams_hold_the_same_records(tmp_path: Path) -> None:
+    profile = load_profile(str(write_profile(tmp_path)))
+    plain = Decoder(profile).decode([Message(key, value) for key, value, _ in Stream().records(1000)])
+    sent = [(partition, Message(b"", value)) for partition, value, _ in Stream().messages(1000, 100, PARTITIONS)]
+    columnar = ColumnarDecoder(profile).decode_messages([message for _, message in sent])
+    order = np.lexsort((np.array(columnar.entities), columnar.times))
+    expected = np.lexsort((np.array(plain.entities), plain.times.round(2)))
+    np.testing.assert_array_equal(columnar.values[order], plain.values[expected])
+    assert [columnar.entities[i] for i in order] == [plain.entities[i] for i in expected]
+    machines = {(sent[int(k)][0], name) for k, name in zip(columnar.message, columnar.entities, strict=True)}
+    assert all(int(name[8:]) % PARTITIONS == partition for partition, name in machines)
 
 
 def test_delays_join_sent_and_acknowledged_by_partition_and_order(tmp_path: Path) -> None:
