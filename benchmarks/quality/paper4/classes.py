@@ -51,7 +51,7 @@ def five_section() -> Section:
     """Five classes beside the binary main rows."""
     protocol = Protocol(
         "paper",
-        f"as network A above: {TRAIN:,} to train and {TEST:,} to test from KDDTrain+; official test KDDTest+",
+        f"as network A: {TRAIN:,} to train and {TEST:,} to test from KDDTrain+; official test KDDTest+",
         "all labels of the training records, five classes",
         "the most probable class",
         "none",

@@ -23,7 +23,7 @@ def variants_section() -> Section:
     low, high = (f"{100 * value:g}" for value in QUANTILES)
     protocol = Protocol(
         "paper",
-        f"as network A above: {TRAIN:,} to train and {TEST:,} to test from KDDTrain+; official test KDDTest+",
+        f"as network A: {TRAIN:,} to train and {TEST:,} to test from KDDTrain+; official test KDDTest+",
         "all labels of the training records",
         "probability 0.5",
         "none",

@@ -15,7 +15,7 @@ from benchmarks.quality.paper4.data import NETWORKS, Drawn, Part, parts_of
 from benchmarks.quality.paper4.fits import Score, central, cross_entropy, in_rounds
 from benchmarks.quality.paper4.preparing import prepared
 from benchmarks.quality.paper4.record import mahalanobis, padded, record_fit
-from benchmarks.quality.paper4.report import PANELS, findings, plot
+from benchmarks.quality.paper4.report import PANELS, attempts, findings, plot
 from benchmarks.quality.paper4.rows import GRID, recall_at, row
 from benchmarks.quality.paper4.sensors import WINDOW, forecaster, scores_from
 from benchmarks.quality.paper4.tuning import TRIALS
@@ -196,27 +196,28 @@ def test_the_page_says_what_is_better_and_whether_the_target_is_reached(tmp_path
     )
     assert "first attempt: 94.70; federated `lstm_classifier` 90.00, **not reached**" in text
     assert "on more records: 95.90; federated `lstm_classifier` 96.00, reached" in text
+    assert "third attempt" in "".join(attempts(result()))
     assert "points behind the trees at each attempt: 5.00, 0.20. Federation itself costs -5.00" in text
     images = plot(result(), tmp_path / "paper4.png")
     assert images == ["paper4.png", *(f"paper4_figure_{number}.png" for number in "567")]
     assert all((tmp_path / image).stat().st_size > 5_000 for image in images)
 
 
-def test_the_table_is_whole() -> None:
-    table = TABLES["paper4"]()
+def test_the_tables_are_whole() -> None:
+    table, beside = TABLES["paper4"](), TABLES["paper4_beside"]()
+    bounds = {target.bound for section in table.sections for target in section.targets}
+    assert bounds == {0.982, 0.995, 0.978, 0.999}
     keys = {row.key for row in table.rows}
-    assert {target.bound for section in table.sections for target in section.targets} == {
-        *(0.982, 0.995),
-        *(0.978, 0.999),
-    }
     assert {key for key, _ in PANELS} <= keys
+    assert {"nsl-svm", "nsl-one_class_svm", "kdd99-federated-cnn", "unsw-lstm-record", "three-local"} <= keys
+    others = {row.key for row in beside.rows}
     assert {
-        "nsl-svm",
-        "nsl-one_class_svm",
-        "kdd99-federated-cnn",
-        "unsw-lstm-record",
+        "unsw-federated-lstm-more",
+        "five-trees",
+        "variants-min-max-clipped",
+        "variants-warm",
         "skab-lstm-federated",
-    } <= keys
+    } <= others
     assert len({str(trial) for trial in TRIALS}) == len(TRIALS)
 
 
