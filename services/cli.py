@@ -17,6 +17,11 @@ keys = typer.Typer(help="Keys of nodes and aggregator (Ed25519).", no_args_is_he
 schemas = typer.Typer(help="The messages' JSON Schemas.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 app.add_typer(schemas, name="schemas")
+dead_letters = typer.Typer(help="Records that could not be used (STREAMGAUGE_EDGE_*).", no_args_is_help=True)
+app.add_typer(dead_letters, name="dead-letters")
+_Reason = Annotated[str | None, typer.Option(help="Only those of this reason.")]
+_SourceTopic = Annotated[str | None, typer.Option(help="Only those of this topic of records.")]
+_Profile = Annotated[str | None, typer.Option(help="Instead of STREAMGAUGE_EDGE_PROFILE.")]
 
 
 @app.command("edge-node")
@@ -266,3 +271,39 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+@dead_letters.command("list")
+def list_dead_letters(
+    reason: _Reason = None,
+    topic: _SourceTopic = None,
+    newest: Annotated[int, typer.Option(min=0, help="Name so many of the newest.")] = 20,
+) -> None:
+    """Count dead letters by reason, with what to do about each; every record once."""
+    from services.dead_letters.command import Choice, main
+
+    sys.exit(main("list", Choice(reason, topic), newest))
+
+
+@dead_letters.command("show")
+def show_dead_letter(
+    position: Annotated[str, typer.Argument(help="topic:partition:offset, as `list` names it.")],
+    profile: _Profile = None,
+) -> None:
+    """Show one dead letter whole, and whether the profile accepts it now."""
+    from services.dead_letters.command import Choice, main
+
+    sys.exit(main("show", Choice(position=position), profile=profile))
+
+
+@dead_letters.command("replay")
+def replay_dead_letters(
+    reason: _Reason = None,
+    topic: _SourceTopic = None,
+    position: Annotated[str | None, typer.Option(help="Only this one: topic:partition:offset.")] = None,
+    profile: _Profile = None,
+) -> None:
+    """Send to their topic again what the profile accepts now, each record once."""
+    from services.dead_letters.command import Choice, main
+
+    sys.exit(main("replay", Choice(reason, topic, position), profile=profile))

@@ -46,6 +46,7 @@ def dead_letter(topic: str, node: str, refused: Refused) -> Outgoing:
         ("sg_reason", refused.reason.encode()),
         ("sg_detail", refused.detail[:500].encode("utf-8", "replace")),
         ("sg_node", node.encode()),
+        ("sg_timestamp", str(record.timestamp).encode()),
     ]
     if refused.row is None:
         value = record.value

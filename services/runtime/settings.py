@@ -113,6 +113,35 @@ class ServiceSettings(BaseSettings):
     state_dir: Path = Field(description="Where the service keeps what must outlive a restart.")
 
 
+class SiteSettings(BaseSettings):
+    """What tools need of the settings of a site's edge node; its other variables are not looked at."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="STREAMGAUGE_EDGE_", env_nested_delimiter=_NESTED, extra="ignore", frozen=True
+    )
+
+    records: ClusterSettings
+    topic_prefix: str = "streamgauge."
+    profile: str | None = None
+    learn_labels: bool = False
+
+
+def load_site(bootstrap_servers: str | None = None) -> SiteSettings:
+    """Read them from the environment; servers that are given win over it.
+
+    Raises:
+        SettingsError: the cluster is not named, or a setting is wrong; names the variable, shows no value.
+    """
+    given: dict[str, Any] = {"records": {"bootstrap_servers": bootstrap_servers}} if bootstrap_servers else {}
+    try:
+        return SiteSettings(**given)
+    except ValidationError as error:
+        prefix = str(SiteSettings.model_config.get("env_prefix", ""))
+        raise SettingsError(
+            "\n".join(_line(prefix, detail) for detail in error.errors(include_url=False))
+        ) from None
+
+
 S = TypeVar("S", bound=ServiceSettings)
 
 

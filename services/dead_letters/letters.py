@@ -1,0 +1,136 @@
+"""Dead letters as they lie in their topic: each record once, with what was done about it (ADR 045)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from services.runtime.errors import TopicError
+from services.runtime.log import Consumer, LogRecord, Partition
+
+REMEDIES = {
+    "malformed-json": "the source sends something else than one JSON object a message",
+    "wrong-encoding": "the source must send UTF-8",
+    "wrong-type": "correct the source, or the type of the field in the profile",
+    "null-value": "a deletion marker: is this topic meant to be read?",
+    "too-large": "send less in a message",
+    "not-finite": "a number beyond 32-bit floats: correct the source",
+    "missing-time": "compare [time] of the profile with the record",
+    "bad-time": "compare [time] of the profile with the record, and the source's clock",
+    "missing-entity": "compare [entity] of the profile with the record or its key",
+    "bad-entity": "the entity is empty, too long or holds a NUL",
+    "missing-tag": "the message does not say which tag it is of",
+    "missing-field": "give the field a rule last, constant or mask, if it may be missing",
+    "too-many-missing": "raise max_missing_share, or drop fields that are not sent",
+    "crashed": "the record crashed the scorer: report it; sent again only if asked for by its reason",
+}
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A record that was set aside; fits `Decoder` as a source record.
+
+    Attributes:
+        position: of the record: topic, partition, offset.
+        reason, detail, node: why, for people, and who says so.
+        key, value: of the record; None as it was.
+        timestamp: of the record in ms, -1 if the letter does not say.
+        cut: only the beginning of the value or key is here.
+        copies: letters of this record, at least 1.
+        begun: where its source partition ended when sending it again began; None: it was not.
+        replayed: position of the copy that was sent again; None if none was, as far as the marks say.
+    """
+
+    position: str
+    reason: str
+    detail: str
+    node: str
+    key: bytes | None
+    value: bytes | None
+    timestamp: int
+    cut: bool
+    copies: int = 1
+    begun: int | None = None
+    replayed: str | None = None
+
+    @property
+    def source(self) -> Partition:
+        """Where the record lay."""
+        topic, number, _ = self.position.rsplit(":", 2)
+        return Partition(topic, int(number))
+
+    @property
+    def offset(self) -> int:
+        """Its offset there."""
+        return int(self.position.rpartition(":")[2])
+
+    @property
+    def digest(self) -> str:
+        """Tells records apart that lay at one position in turn, because their topic was made again."""
+        return hashlib.sha256(b"\0" if self.value is None else self.value).hexdigest()[:16]
+
+
+def read_letters(consumer: Consumer, topic: str) -> list[Letter]:
+    """All letters, each record once, in the order in which they were first set aside.
+
+    Raises:
+        TopicError: there is no such topic.
+    """
+    letters: dict[tuple[str, str], Letter] = {}
+    marks: list[tuple[str, str, dict[str, bytes]]] = []
+    for record in _whole(consumer, topic):
+        headers = dict(record.headers)
+        if (digest := headers.get("sg_replay_digest")) is not None:
+            marks.append((headers["sg_position"].decode(), digest.decode(), headers))
+        elif (letter := _letter(record, headers)) is not None:
+            known = letters.get((letter.position, letter.digest), replace(letter, copies=0))
+            letters[letter.position, letter.digest] = replace(letter, copies=known.copies + 1)
+    for position, digest, headers in marks:  # a mark may lie in another partition than its letter
+        if (position, digest) in letters:
+            letters[position, digest] = _marked(letters[position, digest], headers)
+    return list(letters.values())
+
+
+def _letter(record: LogRecord, headers: dict[str, bytes]) -> Letter | None:
+    text = {name: value.decode("utf-8", "replace") for name, value in headers.items()}
+    if not re.fullmatch(r".+:\d+:\d+", text.get("sg_position", "")):
+        return None
+    key = headers.get("sg_key")
+    return Letter(
+        text["sg_position"],
+        text.get("sg_reason", ""),
+        text.get("sg_detail", ""),
+        text.get("sg_node", ""),
+        key,
+        None if "sg_null" in headers else record.value or b"",
+        int(text.get("sg_timestamp", "-1")),
+        "sg_sha256" in headers or (key is not None and len(key) >= 1000),
+    )
+
+
+def _marked(letter: Letter, headers: dict[str, bytes]) -> Letter:
+    if (sent := headers.get("sg_replayed_as")) is not None:
+        return replace(letter, replayed=sent.decode())
+    begun = int(headers["sg_replay_from"])
+    return replace(letter, begun=begun if letter.begun is None else min(begun, letter.begun))
+
+
+def _whole(consumer: Consumer, topic: str) -> Iterable[LogRecord]:
+    partitions = consumer.partitions(topic)
+    if not partitions:
+        raise TopicError(f"topic {topic!r} does not exist on the records cluster; is topic_prefix right?")
+    yield from between(consumer, {p: consumer.beginning(p) for p in partitions})
+
+
+def between(consumer: Consumer, starts: dict[Partition, int]) -> Iterable[LogRecord]:
+    """Everything from these offsets to the ends as they are now."""
+    ends = {p: consumer.end(p) for p in starts}
+    left = {p for p, start in starts.items() if ends[p] > start}
+    consumer.assign({p: starts[p] for p in left})
+    while left:
+        for partition, batch in consumer.poll(0.2).records.items():
+            yield from (record for record in batch if record.offset < ends[partition])
+            if batch[-1].offset + 1 >= ends[partition]:
+                left.discard(partition)

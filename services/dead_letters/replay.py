@@ -1,0 +1,125 @@
+"""Sending dead letters again once the profile is mended: each record once, whatever breaks off (ADR 045)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.dead_letters.letters import Letter, between
+from services.runtime.log import Consumer, Outgoing, Partition, Producer
+from streamgauge.profiles.decoder import Decoder, Rejected
+from streamgauge.profiles.profile import Profile
+from streamgauge.profiles.tags import TagDecoder
+
+CHUNK = 200
+"""Letters sent again between two marks."""
+
+
+class Judge:
+    """Says whether a profile accepts a letter now."""
+
+    def __init__(self, profile: Profile, learn_labels: bool = False) -> None:
+        self._tags = TagDecoder(profile, learn_labels=learn_labels) if profile.long else None
+        self._decoder = Decoder(profile, learn_labels=learn_labels)
+
+    def why_not(self, letter: Letter) -> str | None:
+        """Why it cannot be sent again, or would be set aside again; None if nothing is in the way."""
+        if letter.cut:
+            return "only its beginning was kept"
+        if letter.value is None:
+            return "it has no value"
+        rejected: list[Rejected] = (
+            self._tags.decode_tags([letter]).rejected if self._tags else self._decoder.decode([letter]).rejected
+        )
+        return f"{rejected[0].reason}: {rejected[0].detail}" if rejected else None
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a replay did.
+
+    Attributes:
+        sent: letters and the position of each copy; a copy found from a replay that was broken off counts too.
+        kept: letters that stay, each with its reason.
+        before: letters that were sent again before.
+    """
+
+    sent: list[tuple[Letter, str]]
+    kept: list[tuple[Letter, str]]
+    before: list[Letter]
+
+
+def replay(
+    letters: Sequence[Letter], judge: Judge, consumer: Consumer, producer: Producer, topic: str
+) -> Replayed:
+    """Send what the profile accepts now to where it came from, each record once, even if a replay is broken off.
+
+    A mark with the end of the source partition goes before each copy, another with the copy's position after it. A
+    letter with the first mark only may have been sent: its copy is looked for from that offset on.
+
+    Args:
+        letters: chosen ones, as `read_letters` gave them.
+        judge: of the profile as it is now.
+        consumer, producer: of the records cluster.
+        topic: of the dead letters, for the marks.
+    """
+    before = [letter for letter in letters if letter.replayed]
+    kept, chosen = [], []
+    for letter in letters:
+        if letter.replayed:
+            continue
+        why = judge.why_not(letter)
+        if why is None and letter.source not in consumer.partitions(letter.source.topic):
+            why = f"{letter.source} does not exist any more"
+        if why is None:
+            chosen.append(letter)
+        else:
+            kept.append((letter, why))
+    sent = _found(consumer, [letter for letter in chosen if letter.begun is not None])
+    producer.deliver([_done(topic, letter, position) for letter, position in sent])
+    known = {(letter.position, letter.digest) for letter, _ in sent}
+    rest = [letter for letter in chosen if (letter.position, letter.digest) not in known]
+    for start in range(0, len(rest), CHUNK):
+        part = rest[start : start + CHUNK]
+        ends = {p: consumer.end(p) for p in {letter.source for letter in part}}
+        producer.deliver([_begun(topic, letter, ends[letter.source]) for letter in part if letter.begun is None])
+        places = producer.deliver([_copy(letter) for letter in part])
+        done = [(letter, f"{at.partition}:{at.offset}") for letter, at in zip(part, places, strict=True)]
+        producer.deliver([_done(topic, letter, position) for letter, position in done])
+        sent += done
+    return Replayed(sent, kept, before)
+
+
+def _found(consumer: Consumer, begun: Sequence[Letter]) -> list[tuple[Letter, str]]:
+    """Of letters whose sending was begun, those whose copy is in the log."""
+    starts: dict[Partition, int] = {}
+    for letter in begun:
+        starts[letter.source] = min(starts.get(letter.source, letter.begun or 0), letter.begun or 0)
+    wanted = {(letter.position, letter.digest): letter for letter in begun}
+    found = {}
+    for record in between(consumer, {p: max(at, consumer.beginning(p)) for p, at in starts.items()}):
+        headers = dict(record.headers)
+        key = headers.get("sg_replayed_from", b"").decode(), headers.get("sg_replay_digest", b"").decode()
+        if key in wanted:
+            found[key] = (wanted[key], f"{record.topic}:{record.partition}:{record.offset}")
+    return list(found.values())
+
+
+def _copy(letter: Letter) -> Outgoing:
+    headers = (("sg_replayed_from", letter.position.encode()), ("sg_replay_digest", letter.digest.encode()))
+    timestamp = letter.timestamp if letter.timestamp >= 0 else None
+    return Outgoing(letter.source.topic, letter.key, letter.value, headers, letter.source.partition, timestamp)
+
+
+def _begun(topic: str, letter: Letter, end: int) -> Outgoing:
+    return _marked(topic, letter, ("sg_replay_from", str(end).encode()))
+
+
+def _done(topic: str, letter: Letter, position: str) -> Outgoing:
+    return _marked(topic, letter, ("sg_replayed_as", position.encode()))
+
+
+def _marked(topic: str, letter: Letter, what: tuple[str, bytes]) -> Outgoing:
+    position = letter.position.encode()
+    headers = (("sg_position", position), ("sg_replay_digest", letter.digest.encode()), what)
+    return Outgoing(topic, position, b"", headers)

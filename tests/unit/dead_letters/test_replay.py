@@ -1,0 +1,185 @@
+"""Dead letters: listed once, explained, sent again once the profile accepts them, and never twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.dead_letters.command import Choice, list_letters, replay_letters, show_letter
+from services.dead_letters.letters import REMEDIES, Letter, read_letters
+from services.dead_letters.replay import Judge, replay
+from services.edge_node.dead_letters import dead_letter
+from services.runtime.errors import TopicError
+from services.runtime.log import Outgoing, Producer, Sent
+from services.runtime.memory import MemoryBroker
+from streamgauge.profiles.profile import Profile, parse_profile
+from tests.support.edge import MemoryClients, at_end, edge_settings, memory_broker, run_until
+from tests.support.plant import PROFILE
+from tests.unit.docs.pages import rows
+from tests.unit.edge_node.kit import good, raw, send
+
+TOPIC = "streamgauge.dead-letters"
+MENDED = PROFILE.replace('field = "power"', 'field = "kilowatts"\nname = "power"')
+"""The source has renamed a field."""
+
+
+def renamed(i: int) -> bytes:
+    record = good(i)
+    record["kilowatts"] = record.pop("power")
+    return json.dumps(record).encode()
+
+
+def letters(broker: MemoryBroker) -> list[Letter]:
+    return read_letters(broker.consumer(None), TOPIC)
+
+
+def again(broker: MemoryBroker, profile: str = MENDED, producer: Producer | None = None) -> Any:
+    chosen = Choice().of(letters(broker))
+    return replay(chosen, judge(profile), broker.consumer(None), producer or broker.producer(), TOPIC)
+
+
+def judge(profile: str) -> Judge:
+    return Judge(parsed(profile))
+
+
+def parsed(profile: str) -> Profile:
+    return parse_profile(profile, "plant")
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> MemoryBroker:
+    """After a node without a model has read: records 1, 3 and 4 stand among the dead letters, 3 is no JSON."""
+    broker = memory_broker("records", 2)
+    broken = raw(b"{", None)
+    send(broker, good(0), raw(renamed(1), b"the key"), good(2), broken, raw(renamed(4)), good(5))
+    read(broker, tmp_path, PROFILE)
+    return broker
+
+
+def read(broker: MemoryBroker, directory: Path, profile: str) -> None:
+    path = directory / "profile.toml"
+    path.write_text(profile)
+    from tests.support.plant import plant_profile, trained_bundle
+
+    bundle = directory / "bundle.safetensors"
+    trained_bundle("autoencoder", plant_profile().schema, records=1000).save(bundle)
+    settings = edge_settings(directory / "state", path, pinned_bundle=bundle)
+    run_until(settings, MemoryClients(broker), at_end)
+
+
+def test_the_whole_way(broker: MemoryBroker, tmp_path: Path) -> None:
+    assert [(x.position, x.reason) for x in letters(broker)] == [
+        ("records:0:1", "missing-field"),
+        ("records:0:3", "malformed-json"),
+        ("records:0:4", "missing-field"),
+    ]
+    assert again(broker, PROFILE).sent == []  # not mended: nothing is sent
+    done = again(broker)
+    assert [(x.position, at) for x, at in done.sent] == [
+        ("records:0:1", "records:0:6"),
+        ("records:0:4", "records:0:7"),
+    ]
+    assert [(x.position, why.partition(":")[0]) for x, why in done.kept] == [("records:0:3", "malformed-json")]
+    first = broker.records("records")[6]
+    assert (first.key, first.value, first.partition) == (b"the key", renamed(1), 0)
+    assert first.timestamp == broker.records("records")[1].timestamp
+    assert dict(first.headers)["sg_replayed_from"] == b"records:0:1"
+    read(broker, tmp_path, MENDED)
+    assert len(letters(broker)) == 3  # what was sent again was accepted
+    twice = again(broker)
+    assert (twice.sent, len(twice.before)) == ([], 2)
+
+
+class Breaking:
+    """A producer whose process ends after so many calls; the last call's records are sent, or not."""
+
+    def __init__(self, inner: Producer, calls: int, sends: bool) -> None:
+        self._inner, self._left, self._sends = inner, calls, sends
+
+    def deliver(self, records: Sequence[Outgoing]) -> list[Sent]:
+        self._left -= 1
+        if self._left or self._sends:
+            sent = self._inner.deliver(records)
+        if not self._left:
+            raise KeyboardInterrupt
+        return sent
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+@pytest.mark.parametrize("calls", range(1, 5))
+@pytest.mark.parametrize("sends", [True, False])
+def test_broken_off_anywhere_each_record_is_sent_once(broker: MemoryBroker, calls: int, sends: bool) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        again(broker, producer=Breaking(broker.producer(), calls, sends))
+    done = again(broker)
+    assert {x.position for x, _ in done.sent} | {x.position for x in done.before} == {"records:0:1", "records:0:4"}
+    copies = [dict(r.headers).get("sg_replayed_from") for r in broker.records("records")[6:]]
+    assert sorted(filter(None, copies)) == [b"records:0:1", b"records:0:4"]
+    assert again(broker).sent == []
+
+
+def test_a_letter_that_came_twice_counts_once_and_another_record_at_its_position_by_itself(
+    broker: MemoryBroker,
+) -> None:
+    record = broker.records("records")[1]
+    broker.producer().deliver([dead_letter(TOPIC, "site/two", record, "missing-field", "again")])
+    assert [x.copies for x in letters(broker)] == [2, 1, 1]
+    (other,) = [r for r in broker.records("records") if r.offset == 3]
+    letter = dead_letter(TOPIC, "site/one", other, "wrong-type", "of a topic made again")
+    moved = Outgoing(TOPIC, b"records:0:1", b"[]", (("sg_position", b"records:0:1"), *letter.headers[1:]))
+    broker.producer().deliver([moved])
+    assert [x.position for x in letters(broker)].count("records:0:1") == 2
+
+
+def test_what_cannot_be_sent_again_says_why(broker: MemoryBroker) -> None:
+    send(broker, raw(renamed(7) + b" " * 70_000, b"k"), raw(None, b"k"))
+    records = broker.records("records")[6:]
+    broker.producer().deliver([dead_letter(TOPIC, "site/one", r, "too-large", "x") for r in records])
+    gone = Outgoing(
+        TOPIC, b"gone:0:1", renamed(1), (("sg_position", b"gone:0:1"), ("sg_reason", b"missing-field"))
+    )
+    crashed = dead_letter(TOPIC, "site/one", broker.records("records")[0], "crashed", "x")
+    broker.producer().deliver([gone, crashed])
+    kept = {x.position: why for x, why in again(broker).kept}
+    assert kept["records:0:6"] == "only its beginning was kept"
+    assert kept["records:0:7"] == "it has no value"
+    assert kept["gone:0:1"] == "gone:0 does not exist any more"
+    assert "records:0:0" not in kept
+    assert [x.position for x in Choice(reason="crashed").of(letters(broker))] == ["records:0:0"]
+
+
+def test_the_commands_explain(broker: MemoryBroker) -> None:
+    said: list[str] = []
+    assert list_letters(letters(broker), 1, said.append) == 0
+    text = "\n".join(said)
+    assert "3 records set aside, 0 of them sent again" in text
+    assert "2  missing-field: give the field a rule" in text
+    assert "e.g. records:0:1: 'power' is missing" in text
+    said.clear()
+    assert show_letter(letters(broker), judge(MENDED), "records:0:1", said.append) == 0
+    assert "the profile accepts it" in "\n".join(said)
+    assert "kilowatts" in "\n".join(said)
+    assert show_letter(letters(broker), None, "records:9:9", said.append) == 1
+    said.clear()
+    clients = broker.consumer(None), broker.producer()
+    assert replay_letters(letters(broker), judge(MENDED), clients, TOPIC, said.append) == 1
+    assert said[0] == "2 sent again, 1 stay, 0 were sent again before"
+    assert "e.g. records:0:3" in said[1]
+
+
+def test_every_reason_has_a_remedy() -> None:
+    told = {
+        code.strip("` ") for row in rows("docs/operations/dead-letters.md", "reason") for code in row[0].split(",")
+    }
+    assert set(REMEDIES) == told
+
+
+def test_a_wrong_prefix_is_an_error() -> None:
+    with pytest.raises(TopicError, match="topic_prefix"):
+        read_letters(MemoryBroker().consumer(None), TOPIC)
