@@ -87,9 +87,9 @@ def read_letters(consumer: Consumer, topic: str) -> list[Letter]:
         elif (letter := _letter(record, headers)) is not None:
             known = letters.get((letter.position, letter.digest), replace(letter, copies=0))
             letters[letter.position, letter.digest] = replace(letter, copies=known.copies + 1)
-    for position, digest, headers in marks:  # a mark may lie in another partition than its letter
-        if (position, digest) in letters:
-            letters[position, digest] = _marked(letters[position, digest], headers)
+    for position, value_digest, headers in marks:  # a mark may lie in another partition than its letter
+        if (marked := letters.get((position, value_digest))) is not None:
+            letters[marked.position, marked.digest] = _marked(marked, headers)
     return list(letters.values())
 
 

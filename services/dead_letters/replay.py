@@ -21,6 +21,9 @@ class Judge:
     def __init__(self, profile: Profile, learn_labels: bool = False) -> None:
         self._tags = TagDecoder(profile, learn_labels=learn_labels) if profile.long else None
         self._decoder = Decoder(profile, learn_labels=learn_labels)
+        self.keeps_timestamp = profile.time.field is None
+        """Whether a copy needs the record's own timestamp. Else it has a new one: by an old one a broker may
+        delete it at once, as older than the topic's retention."""
 
     def why_not(self, letter: Letter) -> str | None:
         """Why it cannot be sent again, or would be set aside again; None if nothing is in the way."""
@@ -83,7 +86,7 @@ def replay(
         part = rest[start : start + CHUNK]
         ends = {p: consumer.end(p) for p in {letter.source for letter in part}}
         producer.deliver([_begun(topic, letter, ends[letter.source]) for letter in part if letter.begun is None])
-        places = producer.deliver([_copy(letter) for letter in part])
+        places = producer.deliver([_copy(letter, judge.keeps_timestamp) for letter in part])
         done = [(letter, f"{at.partition}:{at.offset}") for letter, at in zip(part, places, strict=True)]
         producer.deliver([_done(topic, letter, position) for letter, position in done])
         sent += done
@@ -105,9 +108,9 @@ def _found(consumer: Consumer, begun: Sequence[Letter]) -> list[tuple[Letter, st
     return list(found.values())
 
 
-def _copy(letter: Letter) -> Outgoing:
+def _copy(letter: Letter, keeps_timestamp: bool) -> Outgoing:
     headers = (("sg_replayed_from", letter.position.encode()), ("sg_replay_digest", letter.digest.encode()))
-    timestamp = letter.timestamp if letter.timestamp >= 0 else None
+    timestamp = letter.timestamp if keeps_timestamp and letter.timestamp >= 0 else None
     return Outgoing(letter.source.topic, letter.key, letter.value, headers, letter.source.partition, timestamp)
 
 

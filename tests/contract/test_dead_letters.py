@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 from services.dead_letters.letters import read_letters
 from services.dead_letters.replay import Judge, replay
@@ -17,9 +18,8 @@ from tests.unit.edge_node.kit import good
 def test_sent_again_once_to_where_it_came_from(log_backend: LogBackend) -> None:
     source, topic = log_backend.create_topic(partitions=2), log_backend.create_topic(partitions=2)
     producer, consumer = log_backend.producer(), log_backend.consumer()
-    sent = [
-        Outgoing(source, b"key", json.dumps(good(i)).encode(), (), i % 2, 1_750_000_000_000 + i) for i in range(6)
-    ]
+    now = int(time.time() * 1000) - 3_600_000
+    sent = [Outgoing(source, b"key", json.dumps(good(i)).encode(), (), i % 2, now - i) for i in range(6)]
     places = producer.deliver(sent)
     consumer.assign({place.partition: 0 for place in places})
     records, _ = read(consumer, 6)
@@ -32,9 +32,8 @@ def test_sent_again_once_to_where_it_came_from(log_backend: LogBackend) -> None:
     assert replay(read_letters(consumer, topic), Judge(plant_profile()), consumer, producer, topic).sent == []
     consumer.assign({places[1].partition: 3})
     copies, _ = read(consumer, 3)
-    assert sorted((r.key, r.value, r.timestamp) for r in copies) == sorted(
-        (r.key, r.value, r.timestamp) for r in bad
-    )
+    assert sorted((r.key, r.value) for r in copies) == sorted((r.key, r.value) for r in bad)
+    assert min(r.timestamp for r in copies) > now  # an old one could be older than the topic's retention
     assert {dict(r.headers)["sg_replayed_from"].decode() for r in copies} == {x.position for x in letters}
 
 

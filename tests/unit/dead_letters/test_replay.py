@@ -86,7 +86,6 @@ def test_the_whole_way(broker: MemoryBroker, tmp_path: Path) -> None:
     assert [(x.position, why.partition(":")[0]) for x, why in done.kept] == [("records:0:3", "malformed-json")]
     first = broker.records("records")[6]
     assert (first.key, first.value, first.partition) == (b"the key", renamed(1), 0)
-    assert first.timestamp == broker.records("records")[1].timestamp
     assert dict(first.headers)["sg_replayed_from"] == b"records:0:1"
     read(broker, tmp_path, MENDED)
     assert len(letters(broker)) == 3  # what was sent again was accepted
@@ -171,6 +170,19 @@ def test_the_commands_explain(broker: MemoryBroker) -> None:
     assert replay_letters(letters(broker), judge(MENDED), clients, TOPIC, said.append) == 1
     assert said[0] == "2 sent again, 1 stay, 0 were sent again before"
     assert "e.g. records:0:3" in said[1]
+
+
+def test_a_copy_keeps_the_timestamp_only_where_it_is_the_time(broker: MemoryBroker) -> None:
+    by_message = MENDED.replace('field = "time"\nformat = "unix_s"', 'source = "message"')
+    old = [Outgoing("records", b"k", renamed(i), (), 0, 1_750_000_000_000) for i in (6, 7)]
+    broker.producer().deliver(old)
+    late = broker.records("records")[6:]
+    broker.producer().deliver([dead_letter(TOPIC, "site/one", r, "missing-field", "x") for r in late])
+    chosen = letters(broker)[-2:]
+    for profile, letter in ((by_message, chosen[0]), (MENDED, chosen[1])):
+        replay([letter], judge(profile), broker.consumer(None), broker.producer(), TOPIC)
+    kept, new = broker.records("records")[-2:]
+    assert (kept.timestamp == 1_750_000_000_000, new.timestamp > 1_750_000_000_000) == (True, True)
 
 
 def test_every_reason_has_a_remedy() -> None:
