@@ -37,6 +37,7 @@ class Letter:
         reason, detail, node: why, for people, and who says so.
         key, value: of the record; None as it was.
         timestamp: of the record in ms, -1 if the letter does not say.
+        at: when it was set aside first, in ms.
         cut: only the beginning of the value or key is here.
         copies: letters of this record, at least 1.
         begun: where its source partition ended when sending it again began; None: it was not.
@@ -50,6 +51,7 @@ class Letter:
     key: bytes | None
     value: bytes | None
     timestamp: int
+    at: int
     cut: bool
     copies: int = 1
     begun: int | None = None
@@ -86,11 +88,11 @@ def read_letters(consumer: Consumer, topic: str) -> list[Letter]:
             marks.append((headers["sg_position"].decode(), digest.decode(), headers))
         elif (letter := _letter(record, headers)) is not None:
             known = letters.get((letter.position, letter.digest), replace(letter, copies=0))
-            letters[letter.position, letter.digest] = replace(letter, copies=known.copies + 1)
+            letters[letter.position, letter.digest] = replace(letter, copies=known.copies + 1, at=known.at)
     for position, value_digest, headers in marks:  # a mark may lie in another partition than its letter
         if (marked := letters.get((position, value_digest))) is not None:
             letters[marked.position, marked.digest] = _marked(marked, headers)
-    return list(letters.values())
+    return sorted(letters.values(), key=lambda letter: letter.at)
 
 
 def _letter(record: LogRecord, headers: dict[str, bytes]) -> Letter | None:
@@ -106,6 +108,7 @@ def _letter(record: LogRecord, headers: dict[str, bytes]) -> Letter | None:
         key,
         None if "sg_null" in headers else record.value or b"",
         int(text.get("sg_timestamp", "-1")),
+        record.timestamp,
         "sg_sha256" in headers or (key is not None and len(key) >= 1000),
     )
 

@@ -178,7 +178,7 @@ def test_a_copy_keeps_the_timestamp_only_where_it_is_the_time(broker: MemoryBrok
     broker.producer().deliver(old)
     late = broker.records("records")[6:]
     broker.producer().deliver([dead_letter(TOPIC, "site/one", r, "missing-field", "x") for r in late])
-    chosen = letters(broker)[-2:]
+    chosen = [x for x in letters(broker) if x.offset in (6, 7)]
     for profile, letter in ((by_message, chosen[0]), (MENDED, chosen[1])):
         replay([letter], judge(profile), broker.consumer(None), broker.producer(), TOPIC)
     kept, new = broker.records("records")[-2:]
