@@ -107,7 +107,8 @@ def main(command: str, choice: Choice, newest: int = 20, profile: str | None = N
         site = load_site()
         topic = Topics(site.topic_prefix).dead_letters
         name = profile or site.profile
-        judge = Judge(load_profile(name), site.learn_labels) if name else None
+        others = {topic: load_profile(other) for topic, other in site.profiles.items()}
+        judge = Judge(load_profile(name), site.learn_labels, others) if name else None
         if command == "replay" and judge is None:
             print("which profile? set STREAMGAUGE_EDGE_PROFILE or give --profile", file=sys.stderr)
             return EXIT_CONFIGURATION

@@ -24,6 +24,8 @@ REMEDIES = {
     "missing-tag": "the message does not say which tag it is of",
     "missing-field": "give the field a rule last, constant or mask, if it may be missing",
     "too-many-missing": "raise max_missing_share, or drop fields that are not sent",
+    "malformed-arrow": "the source's Arrow stream is damaged, or no Arrow stream",
+    "missing-column": "the Arrow stream lacks a column of a rule reject: compare profile and stream",
     "crashed": "the record crashed the scorer: report it; sent again only if asked for by its reason",
 }
 
@@ -33,18 +35,21 @@ class Letter:
     """A record that was set aside; fits `Decoder` as a source record.
 
     Attributes:
-        position: of the record: topic, partition, offset.
+        place: of the message: topic, partition, offset.
+        row: of the message that was set aside, as a JSON object; None: all of it.
         reason, detail, node: why, for people, and who says so.
         key, value: of the record; None as it was.
         timestamp: of the record in ms, -1 if the letter does not say.
         at: when it was set aside first, in ms.
         cut: only the beginning of the value or key is here.
+        columnar: it is an Arrow stream.
         copies: letters of this record, at least 1.
         begun: where its source partition ended when sending it again began; None: it was not.
         replayed: position of the copy that was sent again; None if none was, as far as the marks say.
     """
 
-    position: str
+    place: str
+    row: int | None
     reason: str
     detail: str
     node: str
@@ -53,20 +58,26 @@ class Letter:
     timestamp: int
     at: int
     cut: bool
+    columnar: bool = False
     copies: int = 1
     begun: int | None = None
     replayed: str | None = None
 
     @property
+    def position(self) -> str:
+        """Names the record: its place, and ``:row`` where it is one of many."""
+        return self.place if self.row is None else f"{self.place}:{self.row}"
+
+    @property
     def source(self) -> Partition:
         """Where the record lay."""
-        topic, number, _ = self.position.rsplit(":", 2)
+        topic, number, _ = self.place.rsplit(":", 2)
         return Partition(topic, int(number))
 
     @property
     def offset(self) -> int:
         """Its offset there."""
-        return int(self.position.rpartition(":")[2])
+        return int(self.place.rpartition(":")[2])
 
     @property
     def digest(self) -> str:
@@ -102,6 +113,7 @@ def _letter(record: LogRecord, headers: dict[str, bytes]) -> Letter | None:
     key = headers.get("sg_key")
     return Letter(
         text["sg_position"],
+        int(text["sg_row"]) if "sg_row" in text else None,
         text.get("sg_reason", ""),
         text.get("sg_detail", ""),
         text.get("sg_node", ""),
@@ -110,6 +122,7 @@ def _letter(record: LogRecord, headers: dict[str, bytes]) -> Letter | None:
         int(text.get("sg_timestamp", "-1")),
         record.timestamp,
         "sg_sha256" in headers or (key is not None and len(key) >= 1000),
+        "arrow" in text.get("content-type", ""),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.dead_letters.letters import Letter, between
@@ -16,14 +16,29 @@ CHUNK = 200
 
 
 class Judge:
-    """Says whether a profile accepts a letter now."""
+    """Says whether the profiles accept a letter now.
 
-    def __init__(self, profile: Profile, learn_labels: bool = False) -> None:
-        self._tags = TagDecoder(profile, learn_labels=learn_labels) if profile.long else None
-        self._decoder = Decoder(profile, learn_labels=learn_labels)
-        self.keeps_timestamp = profile.time.field is None
-        """Whether a copy needs the record's own timestamp. Else it has a new one: by an old one a broker may
-        delete it at once, as older than the topic's retention."""
+    Args:
+        profile: of all topics but those of `others`.
+        learn_labels: as of the node.
+        others: by topic.
+    """
+
+    def __init__(
+        self, profile: Profile, learn_labels: bool = False, others: Mapping[str, Profile] | None = None
+    ) -> None:
+        self._default = _decoder(profile, learn_labels)
+        self._others = {topic: _decoder(other, learn_labels) for topic, other in (others or {}).items()}
+
+    def _of(self, letter: Letter) -> Decoder:
+        return self._others.get(letter.source.topic, self._default)
+
+    def keeps_timestamp(self, letter: Letter) -> bool:
+        """Whether a copy needs the record's own timestamp, because that is its event time.
+
+        Else it has a new one: by an old one a broker may delete it at once, as older than the topic's retention.
+        """
+        return self._of(letter).profile.time.field is None
 
     def why_not(self, letter: Letter) -> str | None:
         """Why it cannot be sent again, or would be set aside again; None if nothing is in the way."""
@@ -31,10 +46,19 @@ class Judge:
             return "only its beginning was kept"
         if letter.value is None:
             return "it has no value"
+        if letter.columnar:
+            return "a whole Arrow stream: its source must send it again"
+        decoder = self._of(letter)
         rejected: list[Rejected] = (
-            self._tags.decode_tags([letter]).rejected if self._tags else self._decoder.decode([letter]).rejected
+            decoder.decode_tags([letter]).rejected
+            if isinstance(decoder, TagDecoder)
+            else decoder.decode([letter]).rejected
         )
         return f"{rejected[0].reason}: {rejected[0].detail}" if rejected else None
+
+
+def _decoder(profile: Profile, learn_labels: bool) -> Decoder:
+    return (TagDecoder if profile.long else Decoder)(profile, learn_labels=learn_labels)
 
 
 @dataclass(frozen=True)
@@ -86,7 +110,7 @@ def replay(
         part = rest[start : start + CHUNK]
         ends = {p: consumer.end(p) for p in {letter.source for letter in part}}
         producer.deliver([_begun(topic, letter, ends[letter.source]) for letter in part if letter.begun is None])
-        places = producer.deliver([_copy(letter, judge.keeps_timestamp) for letter in part])
+        places = producer.deliver([_copy(letter, judge.keeps_timestamp(letter)) for letter in part])
         done = [(letter, f"{at.partition}:{at.offset}") for letter, at in zip(part, places, strict=True)]
         producer.deliver([_done(topic, letter, position) for letter, position in done])
         sent += done

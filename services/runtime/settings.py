@@ -123,6 +123,7 @@ class SiteSettings(BaseSettings):
     records: ClusterSettings
     topic_prefix: str = "streamgauge."
     profile: str | None = None
+    profiles: dict[str, str] = Field(default_factory=dict)
     learn_labels: bool = False
 
 

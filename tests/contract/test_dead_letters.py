@@ -7,7 +7,7 @@ import time
 
 from services.dead_letters.letters import read_letters
 from services.dead_letters.replay import Judge, replay
-from services.edge_node.dead_letters import dead_letter
+from services.edge_node.dead_letters import Refused, dead_letter
 from services.runtime.log import Outgoing
 from tests.backends import LogBackend
 from tests.contract.test_log import read
@@ -24,7 +24,9 @@ def test_sent_again_once_to_where_it_came_from(log_backend: LogBackend) -> None:
     consumer.assign({place.partition: 0 for place in places})
     records, _ = read(consumer, 6)
     bad = [record for record in records if record.partition == 1]
-    producer.deliver([dead_letter(topic, "site/one", r, "missing-field", "power") for r in (*bad, bad[0])])
+    producer.deliver(
+        [dead_letter(topic, "site/one", Refused(r, "missing-field", "power")) for r in (*bad, bad[0])]
+    )
     letters = read_letters(consumer, topic)
     assert sorted(letter.copies for letter in letters) == [1, 1, 2]
     done = replay(letters, Judge(plant_profile()), consumer, producer, topic)
@@ -43,7 +45,7 @@ def test_a_copy_whose_second_mark_was_lost_is_found(log_backend: LogBackend) -> 
     producer.deliver([Outgoing(source, b"key", json.dumps(good(1)).encode())])
     consumer.assign({place.partition: 0 for place in producer.deliver([Outgoing(source, b"key", b"{}")])})
     records, _ = read(consumer, 2)
-    producer.deliver([dead_letter(topic, "site/one", records[0], "missing-field", "power")])
+    producer.deliver([dead_letter(topic, "site/one", Refused(records[0], "missing-field", "power"))])
     (letter,) = read_letters(consumer, topic)
     mark = (("sg_position", letter.position.encode()), ("sg_replay_digest", letter.digest.encode()))
     producer.deliver([Outgoing(topic, letter.position.encode(), b"", (*mark, ("sg_replay_from", b"2")))])

@@ -12,10 +12,11 @@ import pytest
 from services.dead_letters.command import Choice, list_letters, replay_letters, show_letter
 from services.dead_letters.letters import REMEDIES, Letter, read_letters
 from services.dead_letters.replay import Judge, replay
-from services.edge_node.dead_letters import dead_letter
+from services.edge_node.dead_letters import Refused, dead_letter
 from services.runtime.errors import TopicError
 from services.runtime.log import Outgoing, Producer, Sent
 from services.runtime.memory import MemoryBroker
+from streamgauge.profiles.columnar import CONTENT_TYPE
 from streamgauge.profiles.profile import Profile, parse_profile
 from tests.support.edge import MemoryClients, at_end, edge_settings, memory_broker, run_until
 from tests.support.plant import PROFILE
@@ -127,10 +128,10 @@ def test_a_letter_that_came_twice_counts_once_and_another_record_at_its_position
     broker: MemoryBroker,
 ) -> None:
     record = broker.records("records")[1]
-    broker.producer().deliver([dead_letter(TOPIC, "site/two", record, "missing-field", "again")])
+    broker.producer().deliver([dead_letter(TOPIC, "site/two", Refused(record, "missing-field", "again"))])
     assert [x.copies for x in letters(broker)] == [2, 1, 1]
     (other,) = [r for r in broker.records("records") if r.offset == 3]
-    letter = dead_letter(TOPIC, "site/one", other, "wrong-type", "of a topic made again")
+    letter = dead_letter(TOPIC, "site/one", Refused(other, "wrong-type", "of a topic made again"))
     moved = Outgoing(TOPIC, b"records:0:1", b"[]", (("sg_position", b"records:0:1"), *letter.headers[1:]))
     broker.producer().deliver([moved])
     assert [x.position for x in letters(broker)].count("records:0:1") == 2
@@ -139,11 +140,11 @@ def test_a_letter_that_came_twice_counts_once_and_another_record_at_its_position
 def test_what_cannot_be_sent_again_says_why(broker: MemoryBroker) -> None:
     send(broker, raw(renamed(7) + b" " * 70_000, b"k"), raw(None, b"k"))
     records = broker.records("records")[6:]
-    broker.producer().deliver([dead_letter(TOPIC, "site/one", r, "too-large", "x") for r in records])
+    broker.producer().deliver([dead_letter(TOPIC, "site/one", Refused(r, "too-large", "x")) for r in records])
     gone = Outgoing(
         TOPIC, b"gone:0:1", renamed(1), (("sg_position", b"gone:0:1"), ("sg_reason", b"missing-field"))
     )
-    crashed = dead_letter(TOPIC, "site/one", broker.records("records")[0], "crashed", "x")
+    crashed = dead_letter(TOPIC, "site/one", Refused(broker.records("records")[0], "crashed", "x"))
     broker.producer().deliver([gone, crashed])
     kept = {x.position: why for x, why in again(broker).kept}
     assert kept["records:0:6"] == "only its beginning was kept"
@@ -151,6 +152,25 @@ def test_what_cannot_be_sent_again_says_why(broker: MemoryBroker) -> None:
     assert kept["gone:0:1"] == "gone:0 does not exist any more"
     assert "records:0:0" not in kept
     assert [x.position for x in Choice(reason="crashed").of(letters(broker))] == ["records:0:0"]
+
+
+def test_a_row_of_an_arrow_stream_goes_out_as_a_message_and_a_whole_stream_does_not(broker: MemoryBroker) -> None:
+    stream = Outgoing("records", b"k", b"ARROW1", (("content-type", CONTENT_TYPE),), 0)
+    broker.producer().deliver([stream])
+    record = broker.records("records")[6]
+    row = Refused(record, "missing-field", "power", 2, renamed(9))
+    broker.producer().deliver([dead_letter(TOPIC, "site/one", r) for r in (row, Refused(record, "crashed", "x"))])
+    chosen = [x for x in letters(broker) if x.offset == 6]
+    assert sorted(x.position for x in chosen) == ["records:0:6", "records:0:6:2"]
+    done = replay(chosen, judge(MENDED), broker.consumer(None), broker.producer(), TOPIC)
+    assert [(x.position, at) for x, at in done.sent] == [("records:0:6:2", "records:0:7")]
+    assert [why for _, why in done.kept] == ["a whole Arrow stream: its source must send it again"]
+    assert broker.records("records")[7].value == renamed(9)
+
+
+def test_topics_may_have_profiles_of_their_own(broker: MemoryBroker) -> None:
+    by_topic = Judge(parsed(PROFILE), others={"records": parsed(MENDED)})
+    assert len(replay(letters(broker), by_topic, broker.consumer(None), broker.producer(), TOPIC).sent) == 2
 
 
 def test_the_commands_explain(broker: MemoryBroker) -> None:
@@ -177,7 +197,7 @@ def test_a_copy_keeps_the_timestamp_only_where_it_is_the_time(broker: MemoryBrok
     old = [Outgoing("records", b"k", renamed(i), (), 0, 1_750_000_000_000) for i in (6, 7)]
     broker.producer().deliver(old)
     late = broker.records("records")[6:]
-    broker.producer().deliver([dead_letter(TOPIC, "site/one", r, "missing-field", "x") for r in late])
+    broker.producer().deliver([dead_letter(TOPIC, "site/one", Refused(r, "missing-field", "x")) for r in late])
     chosen = [x for x in letters(broker) if x.offset in (6, 7)]
     for profile, letter in ((by_message, chosen[0]), (MENDED, chosen[1])):
         replay([letter], judge(profile), broker.consumer(None), broker.producer(), TOPIC)
