@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 FOR ?=
 BROKER ?= embedded
-DETECTOR ?= autoencoder
+DATA ?= plant
+DETECTOR ?=
 API_PORT ?= 8000
 FLOWER := flwr[simulation]==1.41.*
 FLOWER_CLIENTS := $(shell grep -E '^(torch|scipy|numpy)==' constraints.txt 2>/dev/null)
@@ -31,8 +32,8 @@ $(READY): pyproject.toml constraints.txt
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test,dev]'; }
 	@touch $@
 
-demo: $(READY)  ## The whole chain on this machine. FOR=90 ends by itself; BROKER=kafka; DETECTOR=mlp; API_PORT=0.
-	@$(BIN)/streamgauge demo $(if $(FOR),--for $(FOR)) --broker $(BROKER) --detector $(DETECTOR) --api-port $(API_PORT)
+demo: $(READY)  ## The whole chain on this machine. FOR=90 ends by itself; DATA=nsl-kdd; BROKER=kafka; DETECTOR=mlp; API_PORT=0.
+	@$(BIN)/streamgauge demo $(if $(FOR),--for $(FOR)) --data $(DATA) --broker $(BROKER) $(if $(DETECTOR),--detector $(DETECTOR)) --api-port $(API_PORT)
 
 test: $(READY)  ## All tests (15 minutes at most on 2 cores).
 	@$(BIN)/python -m pytest -m "not chaos" $(ARGS)

@@ -159,17 +159,20 @@ def demo(
     for_s: Annotated[
         float | None, typer.Option("--for", min=5, help="End after so many seconds, with a verdict.")
     ] = None,
+    data: Annotated[
+        str, typer.Option(help="plant: three simulated plants; nsl-kdd: a sample of a public data set.")
+    ] = "plant",
     broker: Annotated[str, typer.Option(help="embedded, or kafka for a real Apache Kafka.")] = "embedded",
     detector: Annotated[
-        str,
+        str | None,
         typer.Option(help="autoencoder, autoencoder_kmeans, pca or lstm; contrastive or mlp learn from labels."),
-    ] = "autoencoder",
+    ] = None,
     api_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the API; 0 takes a free one.")] = 8000,
 ) -> None:
-    """Run the whole chain on this machine: broker, three nodes, aggregator, API and a replay of real records."""
+    """Run the whole chain on this machine: broker, three nodes, aggregator, API and a stream with attacks."""
     from services.demo.command import demo as run
 
-    sys.exit(run(for_s, broker, detector, api_port))
+    sys.exit(run(for_s, data, broker, detector, api_port))
 
 
 @app.command()

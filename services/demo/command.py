@@ -8,6 +8,7 @@ from pathlib import Path
 
 from services.demo.main import run_demo
 from services.demo.plan import DemoOptions
+from services.demo.sources import SOURCES
 from services.runtime.brokers import LocalBroker, best_broker
 from services.runtime.brokers.kafka import KafkaBroker
 from services.runtime.errors import SettingsError
@@ -16,14 +17,18 @@ from streamgauge.detectors import DETECTORS
 from streamgauge.errors import ConfigurationError, StreamgaugeError
 
 
-def demo(for_s: float | None, broker: str, detector: str, api_port: int) -> int:
+def demo(for_s: float | None, data: str, broker: str, detector: str | None, api_port: int) -> int:
     """Run the demo; returns the exit code."""
     try:
         makers: dict[str, Callable[[Path], LocalBroker]] = {"embedded": _embedded_or_kafka, "kafka": KafkaBroker}
         if broker not in makers:
             raise ConfigurationError(f"--broker={broker}: use embedded or kafka")
-        learn_labels = DETECTORS[detector].uses_labels
-        options = DemoOptions(detector=detector, learn_labels=learn_labels, api_port=api_port)
+        if data not in SOURCES:
+            raise ConfigurationError(f"--data={data}: use {' or '.join(SOURCES)}")
+        source = SOURCES[data]
+        chosen = detector or source.detector
+        learn_labels = source.labels and DETECTORS[chosen].uses_labels
+        options = DemoOptions(source=source, detector=chosen, learn_labels=learn_labels, api_port=api_port)
         return run_demo(options, makers[broker], for_s)
     except (ConfigurationError, SettingsError) as error:
         print(error, file=sys.stderr)

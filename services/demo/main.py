@@ -26,7 +26,6 @@ from services.runtime.topics import Topics, TopicSpec, ensure_topics
 
 REFRESH_S = 1.0
 LINE_EVERY_S = 5.0
-DATA = "NSL-KDD sample (Tavallaee et al. 2009)"
 
 
 def run_demo(options: DemoOptions, broker: Callable[[Path], LocalBroker], for_s: float | None) -> int:
@@ -71,12 +70,13 @@ class _Demo:
         self._stack = Stack(plan, directory)
         self._stop_truth = threading.Event()
         consumer = open_consumer(self._cluster, client_id="demo-truth")
-        self._truth = Truth(consumer, plan.topics, Topics().alerts, self._stop_truth)
-        self._watcher = Watcher(self._stack, self._truth)
+        aftermath = options.source.aftermath
+        self._truth = Truth(consumer, plan.topics, Topics().alerts, self._stop_truth, aftermath)
+        self._watcher = Watcher(self._stack, self._truth, options.source)
         self._watcher.reached("broker", broker_s)
         self._watcher.reached("topics and keys", self._elapsed())
         labels = "learns from labels sent along" if options.learn_labels else "no labels reach the detector"
-        self._heading = f"{DATA} as a live stream, {broker.name}, detector {options.detector}; {labels}"
+        self._heading = f"{options.source.title}, {broker.name}, detector {options.detector}; {labels}"
         api = f"http://127.0.0.1:{plan.api_port}"
         edge = next(p for p in plan.processes if p.module == "services.edge_node.main")
         self._urls = [
@@ -133,7 +133,9 @@ class _Demo:
 
     def _make_topics(self, plan: Plan) -> None:
         """Before any service starts, so that none has to wait for another."""
-        sources = [TopicSpec(topic, 2, {"retention.bytes": str(256 << 20)}) for topic in plan.topics.values()]
+        partitions = self._options.source.partitions
+        config = {"retention.bytes": str(256 << 20)}
+        sources = [TopicSpec(topic, partitions, config) for topic in plan.topics.values()]
         specs = (*Topics().records_specs(), *Topics().federation_specs(), *sources)
         ensure_topics(self._cluster, specs)
 

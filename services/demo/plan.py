@@ -7,12 +7,13 @@ import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from services.demo.sources import SITES, Source
 from services.keys import enrol
 from services.runtime.brokers.process import free_port
 from services.runtime.signing import create_key
 
-SITES = {"site-a": 50, "site-b": 30, "site-c": 20}
-"""Unequal shares of the data, in percent."""
+SOURCE = "source"
+"""Name of the process that sends the records."""
 AGGREGATOR = "aggregator"
 
 
@@ -21,19 +22,15 @@ class DemoOptions:
     """What a user can choose.
 
     Attributes:
+        source: what is streamed.
         detector: name in the registry.
         learn_labels: send labels along and let the nodes learn from them.
-        rate: records a second over all sites.
-        speed: seconds of event time a second.
-        normal_s: at most so many seconds of normal records; the first burst comes once all nodes watch.
         api_port: 0 takes a free one.
     """
 
-    detector: str = "autoencoder"
+    source: Source
+    detector: str
     learn_labels: bool = False
-    rate: int = 1500
-    speed: float = 100.0
-    normal_s: float = 60.0
     api_port: int = 8000
 
 
@@ -75,7 +72,7 @@ def make_plan(options: DemoOptions, bootstrap: str, directory: Path) -> Plan:
         enrol(public, enrolled)
     api_port = options.api_port or free_port()
     processes = (
-        _replay(options, bootstrap, common),
+        _source(options, bootstrap, common),
         _aggregator(options, bootstrap, directory, common),
         *nodes,
         _api(bootstrap, directory, api_port, common),
@@ -93,20 +90,11 @@ def _process(name: str, module: str, prefix: str, settings: dict[str, object]) -
     return Process(name, module, environment, port)
 
 
-def _replay(options: DemoOptions, bootstrap: str, common: dict[str, str]) -> Process:
-    settings: dict[str, object] = {
-        **common,
-        "RECORDS__BOOTSTRAP_SERVERS": bootstrap,
-        "TOPIC_CONFIG": {"retention.bytes": str(256 << 20), "message.timestamp.after.max.ms": str((1 << 63) - 1)},
-    }
-    rate, normal = options.rate, int(options.normal_s * options.rate)
-    bursts = f"normal={normal},length={4 * rate},pause={2 * rate},share=0.05"
-    sites = ",".join(f"{site}={share}" for site, share in SITES.items())
-    arguments = ["replay", "nsl-kdd", "nsl-kdd-sample", "--topic", "{site}.records", "--sites", sites]
-    arguments += ["--bursts", bursts, "--rate", f"{rate}/s", "--speed", f"{options.speed:g}x", "--times", "now-5d"]
-    if options.learn_labels:
-        arguments.append("--send-labels")
-    return replace(_process("replay", "services.cli", "REPLAY", settings), arguments=tuple(arguments))
+def _source(options: DemoOptions, bootstrap: str, common: dict[str, str]) -> Process:
+    source = options.source
+    settings = {**common, "RECORDS__BOOTSTRAP_SERVERS": bootstrap, **source.settings(options.learn_labels)}
+    process = _process(SOURCE, "services.cli", source.command.upper(), settings)
+    return replace(process, arguments=(source.command, *source.arguments(options.learn_labels)))
 
 
 def _aggregator(options: DemoOptions, bootstrap: str, directory: Path, common: dict[str, str]) -> Process:
@@ -143,7 +131,7 @@ def _node(
         "RECORDS__BOOTSTRAP_SERVERS": bootstrap,
         "FEDERATION_CLUSTER__BOOTSTRAP_SERVERS": bootstrap,
         "TOPICS": [f"{site}.records"],
-        "PROFILE": "nsl-kdd",
+        "PROFILE": options.source.profile,
         "STATE_DIR": str(directory / site),
         "KEY_FILE": str(directory / "keys" / f"{site}__1.key"),
         "AGGREGATOR_KEY_FILE": str(aggregator_public),
@@ -151,17 +139,8 @@ def _node(
         "LEARN_LABELS": options.learn_labels,
         "STATUS_INTERVAL_S": 1.0,
         "CHECKPOINT_INTERVAL_S": 10,
-        "ALERTS": {"false_alarms_per_day": 40, "gap_s": 120},
-        "LEARNING": {
-            "warm_up_s": 4 * options.speed,
-            "quarantine_s": options.speed,
-            "bucket_s": 60,
-            "rows_per_bucket": 32,
-            # The scaler is agreed on once: from 200 records a site it is so rough that recall stays near 11 %
-            # instead of 43 % (one run each).
-            "min_records": 3000,
-            "min_holdout": 300,
-        },
+        "ALERTS": options.source.alerts,
+        "LEARNING": options.source.learning,
     }
     return _process(site, "services.edge_node.main", "EDGE", settings)
 

@@ -9,17 +9,21 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from services.demo.plan import SITES
+from services.demo.sources import SITES
 from services.demo.watch import MILESTONES, View
 
+ATTACKED = ("burst", "attack")
+"""Phases of a stream with attacks in it."""
 PHASE_STYLES = {"watching": "green", "held": "yellow", "learning": "cyan", "agreement": "cyan", "starting": "dim"}
 
 
 def render(view: View, heading: str, urls: list[str]) -> RenderableType:
     """The whole screen."""
     parts: list[RenderableType] = [Text(heading, style="bold"), _stream(view), _nodes(view), _model(view)]
+    if view.scores.attacks:
+        parts.append(Text(f"Found: {_classes_text(view)}"))
     if view.alerts:
-        parts.append(_alert(view.alerts[0]))
+        parts.append(_alert(view.alerts[0], view.scores.newest))
     parts += [_milestones(view), Text("  ".join(urls), style="blue"), Text("Ctrl-C ends it.", style="dim")]
     return Panel(Group(*parts), title=f"Streamgauge demo  {view.elapsed_s:5.0f} s", border_style="blue")
 
@@ -31,9 +35,10 @@ def line(view: View) -> str:
         f"{view.rates.get(site, 0):.0f}/s {view.nodes.get(site, {}).get('alerts', 0)} alerts"
         for site in SITES
     )
-    return (
-        f"{view.elapsed_s:4.0f} s  {_phase_of_stream(view)} | {nodes} | {_model_text(view)} | {_scores_text(view)}"
-    )
+    parts = [nodes, _model_text(view), _scores_text(view)]
+    if view.scores.newest:
+        parts.append(f"newest alert: {view.scores.newest}")
+    return f"{view.elapsed_s:4.0f} s  {_phase_of_stream(view)} | " + " | ".join(parts)
 
 
 def summary(view: View, console: Console) -> None:
@@ -41,23 +46,23 @@ def summary(view: View, console: Console) -> None:
     console.print(_milestones(view))
     console.print(_nodes(view))
     console.print(_model(view))
+    if view.scores.attacks:
+        console.print(f"Attack records found, by class: {_classes_text(view, most=100)}")
 
 
 def _phase_of_stream(view: View) -> str:
-    phase = str(view.replay.get("phase", "starting"))
-    return {
-        "normal": "normal records only: warm-up and agreement",
-        "burst": "a burst with 5 % attacks",
-        "pause": "between bursts: normal records",
-    }.get(phase, phase)
+    phase = str(view.stream.get("phase", "starting"))
+    told = view.source.phases.get(phase, phase)
+    under_attack = view.stream.get("under_attack", {})
+    return told + "".join(f", {site}: {kind}" for site, kind in under_attack.items())
 
 
 def _stream(view: View) -> Text:
-    sent = sum(view.replay.get("sent", {}).values())
-    attacks = sum(view.replay.get("attacks", {}).values())
+    sent = sum(view.stream.get("sent", {}).values())
+    attacks = sum(view.stream.get("attacks", {}).values())
     text = Text("Stream: ")
-    text.append(_phase_of_stream(view), style="red" if view.replay.get("phase") == "burst" else "green")
-    text.append(f"   {sent:,} records sent, {attacks:,} of them attacks, {view.replay.get('rate', 0):.0f}/s")
+    text.append(_phase_of_stream(view), style="red" if view.stream.get("phase") in ATTACKED else "green")
+    text.append(f"   {sent:,} records sent, {attacks:,} of them attacks, {view.stream.get('rate', 0):.0f}/s")
     return text
 
 
@@ -69,16 +74,16 @@ def _phase(row: dict[str, Any]) -> str:
 
 def _nodes(view: View) -> Table:
     table = Table(box=None, pad_edge=False)
-    for column in ("node", "share", "phase"):
+    for column in ("node", "stream", "phase"):
         table.add_column(column)
     for column in ("scored", "records/s", "learned", "alerts", "dead letters", "release"):
         table.add_column(column, justify="right")
-    for site, share in SITES.items():
+    for site in SITES:
         row = view.nodes.get(site, {})
         style = PHASE_STYLES.get(str(row.get("phase", "starting")), "")
         table.add_row(
             site,
-            f"{share} %",
+            view.source.each[site],
             Text(_phase(row), style=style),
             f"{row.get('records_scored', 0):,}",
             f"{view.rates.get(site, 0):.0f}",
@@ -102,15 +107,27 @@ def _model_text(view: View) -> str:
 
 def _scores_text(view: View) -> str:
     scores = view.scores
-    if scores.precision is None:
+    if not scores.alerts:
         return "no alerts yet"
-    recall = (
-        "no attack yet" if scores.recall is None else f"{scores.recall:.0%} of {scores.attacks} attack records"
-    )
-    return (
-        f"precision {scores.precision:.0%} of {scores.alerted} alerted records "
-        f"({scores.right} of {scores.alerts} alerts hold an attack), recall {recall}"
-    )
+    alerts = f"{scores.right} of {scores.alerts} alerts hold an attack"
+    if scores.late:
+        alerts += f", {scores.late} come soon after one"
+    parts = [
+        f"precision {scores.precision:.0%} of {scores.alerted} alerted records" if scores.alerted else "",
+        alerts,
+    ]
+    if scores.recall is None:
+        return ", ".join([*filter(None, parts), "no attack yet"])
+    if view.source.aftermath:
+        parts.append("{1} of {0} attacks found".format(*scores.stretches))
+    return ", ".join([*filter(None, parts), f"recall {scores.recall:.0%} of {scores.attacks} attack records"])
+
+
+def _classes_text(view: View, most: int = 6) -> str:
+    """Recall of each class, those with most records first."""
+    classes = sorted(view.scores.by_class.items(), key=lambda item: -item[1][1])
+    told = [f"{name} {found / sent:.0%} of {sent}" for name, (found, sent) in classes[:most]]
+    return ", ".join(told) + (f", {len(classes) - most} more" if len(classes) > most else "")
 
 
 def _model(view: View) -> Text:
@@ -121,13 +138,13 @@ def _model(view: View) -> Text:
     return text
 
 
-def _alert(alert: dict[str, Any]) -> Text:
+def _alert(alert: dict[str, Any], truth: str) -> Text:
     why = (
         ", ".join(f"{f['name']} {f['contribution']:.0%}" for f in alert.get("features", [])[:3]) or "not explained"
     )
     return Text(
         f"Newest alert: {alert['site']} {alert['entity']}  score {alert['score']:.1f} x the alarm line, "
-        f"{alert['count']} records, {alert['state']}; because of {why}",
+        f"{alert['count']} records, {alert['state']}; because of {why}; truth: {truth or 'not known yet'}",
         style="red",
     )
 

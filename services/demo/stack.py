@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from services.demo.plan import Plan, Process
+from services.demo.plan import SOURCE, Plan, Process
 from services.runtime.processes import Child
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -41,9 +41,9 @@ class Stack:
         text = (self._directory / f"{name}.log").read_text(errors="replace")
         return "\n".join(text.rstrip().splitlines()[-lines:])
 
-    def replay_progress(self) -> dict[str, Any] | None:
-        """The replay's newest line of progress."""
-        path = self._directory / "replay.log"
+    def progress(self) -> dict[str, Any] | None:
+        """The newest line of progress of what sends the records."""
+        path = self._directory / f"{SOURCE}.log"
         if not path.exists():
             return None
         for line in reversed(path.read_text(errors="replace").splitlines()):
@@ -52,9 +52,9 @@ class Stack:
                 return progress
         return None
 
-    def begin_bursts(self) -> None:
-        """Tell the replay to end its normal phase."""
-        os.kill(self._children["replay"].pid, signal.SIGUSR1)
+    def begin_attacks(self) -> None:
+        """Tell what sends the records to end its normal phase."""
+        os.kill(self._children[SOURCE].pid, signal.SIGUSR1)
 
     def get(self, path: str) -> Any:
         """A question to the API; None while it does not answer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.demo.plan import SITES
+from services.demo.sources import SITES, Source
 from services.demo.stack import Stack
 from services.demo.truth import Scores, Truth
 
@@ -18,7 +18,7 @@ MILESTONES = (
     "agreement (release 1)",
     "first trained model (release 2)",
     "all nodes watching",
-    "first burst of attacks",
+    "first attack",
     "first alert",
 )
 
@@ -28,24 +28,26 @@ class View:
     """What the screen shows.
 
     Attributes:
+        source: what is streamed.
         elapsed_s: since the start.
         milestones: name -> seconds after the start.
         nodes: site -> the API's row about its node.
         rates: site -> records scored a second.
         rounds, releases: newest first, as the API gives them.
-        replay: newest line of the replay's progress.
+        stream: newest line of progress of what sends the records.
         scores: beside the truth.
         alerts: alerts that the API knows.
     """
 
+    source: Source
     elapsed_s: float = 0.0
     milestones: dict[str, float] = field(default_factory=dict)
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
     rates: dict[str, float] = field(default_factory=dict)
     rounds: list[dict[str, Any]] = field(default_factory=list)
     releases: list[dict[str, Any]] = field(default_factory=list)
-    replay: dict[str, Any] = field(default_factory=dict)
-    scores: Scores = field(default_factory=lambda: Scores(0, 0, 0, 0, 0, 0))
+    stream: dict[str, Any] = field(default_factory=dict)
+    scores: Scores = field(default_factory=lambda: Scores(0, 0, 0, 0, 0, 0, 0))
     alerts: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -69,8 +71,8 @@ class View:
 class Watcher:
     """Refreshes a view."""
 
-    def __init__(self, stack: Stack, truth: Truth) -> None:
-        self.view = View()
+    def __init__(self, stack: Stack, truth: Truth, source: Source) -> None:
+        self.view = View(source)
         self._stack, self._truth = stack, truth
         self._before: dict[str, tuple[float, int]] = {}
 
@@ -79,10 +81,10 @@ class Watcher:
         self.view.milestones.setdefault(milestone, elapsed_s)
 
     def refresh(self, elapsed_s: float) -> View:
-        """Ask API, replay and truth."""
+        """Ask API, source and truth."""
         view = self.view
         view.elapsed_s = elapsed_s
-        view.replay = self._stack.replay_progress() or view.replay
+        view.stream = self._stack.progress() or view.stream
         if (nodes := self._stack.get("/nodes")) is not None:
             self.reached("API answers", elapsed_s)
             view.nodes = {str(row["status"]["site"]): row["status"] for row in nodes["items"]}
@@ -115,11 +117,11 @@ class Watcher:
             "agreement (release 1)": view.release_seq >= 1,
             "first trained model (release 2)": view.release_seq >= 2,
             "all nodes watching": len(self._truth.watching) == len(SITES),
-            "first burst of attacks": sum(view.replay.get("attacks", {}).values()) > 0,
+            "first attack": sum(view.stream.get("attacks", {}).values()) > 0,
             "first alert": bool(view.alerts),
         }
         if happened["all nodes watching"] and "all nodes watching" not in view.milestones:
-            self._stack.begin_bursts()
+            self._stack.begin_attacks()
         for milestone, yes in happened.items():
             if yes:
                 self.reached(milestone, elapsed_s)

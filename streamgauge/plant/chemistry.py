@@ -112,5 +112,5 @@ def _reduce(q: Quality, w: Water, on: Mapping[str, bool], around: Conditions) ->
         q.c5 += (q.c4 * concentrated - q.c5) * _RESPONSE
         q.p5 += (q.p4 - 0.85 - q.p5) * _RESPONSE
         q.o5 += (q.o4r - 25.0 - q.o5) * _RESPONSE
-    passage = _PASSAGE * (1.0 + 0.03 * around.warmth) if w.q502 > 0.3 else _SEEPING
+    passage = _PASSAGE * (1.0 + 0.008 * around.warmth) if w.q502 > 0.3 else _SEEPING
     q.salt += (q.c5 * passage - q.salt) * _RESPONSE

@@ -38,7 +38,7 @@ def conditions_at(t: float, design: Design) -> Conditions:
     worn = t / DAY_S % SERVICE_DAYS / SERVICE_DAYS
     return Conditions(
         warmth=warmth,
-        supply=1.0 - 0.015 * warmth,  # others draw from the same main
+        supply=1.0 - 0.005 * warmth,  # others draw from the same main
         demand=1.0 + 0.1 * warmth,
         pumps=1.0 - 0.02 * worn,
         membrane=1.0 + 0.06 * worn,

@@ -30,10 +30,10 @@ class Design:
         peak_hour: hour of the day at which daily patterns are highest.
     """
 
-    area1: float = 1.1
-    area3: float = 0.8
-    area4: float = 0.8
-    area6: float = 1.0
+    area1: float = 0.8
+    area3: float = 0.45
+    area4: float = 0.45
+    area6: float = 0.7
     supply: float = 2.8
     transfer: float = 2.5
     filtration: float = 2.25

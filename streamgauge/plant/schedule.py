@@ -61,7 +61,7 @@ class Schedule:
     seed: int
     first: int
     calm: tuple[int, int] = (1200, 3600)
-    lasting: tuple[int, int] = (180, 900)
+    lasting: tuple[int, int] = (300, 1200)
 
     def attack(self, number: int, end: int) -> Attack:
         """The attack of this number, from 0; `end` is the step at which the one before it ended."""
@@ -83,16 +83,16 @@ def _drawn(kind: str, start: int, duration: int, g: np.random.Generator) -> Atta
         return _injection(start, duration, g)
     points = _points(_LIVELY, tuple(SENSORS) if kind != "denial-of-service" else TAGS, g, whole=True)
     if kind == "timing":
-        return Attack(kind, points, start, duration, delay_s=int(g.integers(60, 301)))
+        return Attack(kind, points, start, duration, delay_s=int(g.integers(120, 601)))
     if kind == "replay":
         return Attack(kind, points, start, duration, ago_s=min(duration, HISTORY_S))
     return Attack(kind, points, start, duration)
 
 
 def _injection(start: int, duration: int, g: np.random.Generator) -> Attack:
-    """One sensor, off by a third of its range to all of it; half of them slowly."""
+    """One sensor, off by half of its range to all of it and half more; half of them slowly."""
     point = tuple(SENSORS)[int(g.integers(len(SENSORS)))]
-    amount = span(point) * float(g.uniform(0.33, 1.0)) * (1 if g.random() < 0.5 else -1)
+    amount = span(point) * float(g.uniform(0.5, 1.5)) * (1 if g.random() < 0.5 else -1)
     if g.random() < 0.5:
         return Attack("data-injection", (point,), start, duration, slope=amount / duration)
     return Attack("data-injection", (point,), start, duration, offset=amount)

@@ -54,7 +54,7 @@ def truth(w: Water, q: Quality, design: Design, around: Conditions) -> tuple[flo
     permeate = w.q502 / 1.28
     reject = w.q503 / 0.75
     feed_pressure = 42.0 * (w.q401 > 0.1) + design.pressure * around.membrane * permeate * (
-        1 - 0.01 * around.warmth
+        1 - 0.002 * around.warmth
     )
     return (
         w.q101,

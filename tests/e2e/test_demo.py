@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from services.demo.sources import SOURCES
 from services.runtime.brokers import embedded
 from services.runtime.processes import die_with_parent
 from tests.support.processes import DEADLINE_S, PROJECT, until
@@ -74,9 +75,10 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
         made.process.wait()
 
 
-def test_the_demo_ends_by_itself_with_its_verdict(demo: Demo) -> None:
+@pytest.mark.parametrize("data", SOURCES)
+def test_the_demo_ends_by_itself_with_its_verdict(data: str, demo: Demo) -> None:
     for seconds in ("45", "150"):  # a busy machine gets more time
-        demo.start("--for", seconds)
+        demo.start("--for", seconds, "--data", data)
         if demo.wait() == 0:
             break
     else:

@@ -1,0 +1,1 @@
+"""Tests of streamgauge.plant and services.plant."""

@@ -44,7 +44,7 @@ def test_no_water_is_lost_and_levels_hold(seed: int, start_s: float, hours: int)
     assert water.stored(design) - stored == pytest.approx(now - passed, abs=1e-9)
     assert water.spilled == 0.0
     column = dict(zip(TAGS, values.T, strict=True))
-    for level, low, high in (("LIT101", 470, 830), ("LIT301", 770, 1030), ("LIT401", 750, 1030)):
+    for level, low, high in (("LIT101", 470, 830), ("LIT301", 760, 1040), ("LIT401", 690, 1030)):
         assert low < column[level].min() <= column[level].max() < high
     assert 400 < water.h6 < 900
 
@@ -87,7 +87,7 @@ def test_days_and_wear_are_seen() -> None:
     noon, midnight = (matrix(taken(Plant(3, 86_400.0 * 10 + hour * 3600), 600)) for hour in (15, 3))
     worn = matrix(taken(Plant(3, 86_400.0 * 80 + 15 * 3600), 600))
     pressure = TAGS.index("PIT501")
-    assert np.median(noon[:, pressure]) < np.median(midnight[:, pressure]) - 2
+    assert np.median(noon[:, pressure]) < np.median(midnight[:, pressure]) - 0.5
     assert np.median(worn[:, pressure]) > np.median(noon[:, pressure]) + 4
 
 
