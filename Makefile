@@ -35,11 +35,15 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## The whole chain on this machine. FOR=90 ends by itself; DATA=nsl-kdd; BROKER=kafka; DETECTOR=mlp; API_PORT=0.
 	@$(BIN)/streamgauge demo $(if $(FOR),--for $(FOR)) --data $(DATA) --broker $(BROKER) $(if $(DETECTOR),--detector $(DETECTOR)) --api-port $(API_PORT)
 
+# Unit tests share nothing, so two processes run them; the others have brokers and processes of their own to feed.
+UNIT := $(BIN)/python -m pytest tests/unit -n 2 --dist loadfile
+OTHERS := $(BIN)/python -m pytest tests/contract tests/e2e tests/integration -m "not chaos"
+
 test: $(READY)  ## All tests (15 minutes at most on 2 cores).
-	@$(BIN)/python -m pytest -m "not chaos" $(ARGS)
+	@$(UNIT) $(ARGS); unit=$$?; $(OTHERS) $(ARGS); others=$$?; exit $$((unit > others ? unit : others))
 
 test-unit: $(READY)  ## Fast tests without brokers.
-	@$(BIN)/python -m pytest tests/unit -n 2 --dist loadfile $(ARGS)
+	@$(UNIT) $(ARGS)
 
 test-chaos: $(READY)  ## Long random kill suites; prints its seed. SEED=n repeats a run.
 	@$(BIN)/python -m pytest -m chaos -s $(ARGS)
