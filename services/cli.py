@@ -155,6 +155,31 @@ def plant(
 
 
 @app.command()
+def backtest(
+    profile: Annotated[str, typer.Argument(help="Source profile: a bundled name or a .toml file.")],
+    files: Annotated[list[str], typer.Argument(help="Files, folders or patterns, as for replay.")],
+    detector: Annotated[str, typer.Option(help="Trained on the leading, normal part.")] = "autoencoder",
+    bundle: Annotated[Path | None, typer.Option(help="A node's bundle instead; nothing is trained.")] = None,
+    train: Annotated[
+        str | None,
+        typer.Option(help="ROWS, a time up to which, or each:ROWS of every entity; else up to the first attack."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write this HTML page, and the JSON beside.")] = None,
+    gap: Annotated[
+        float | None, typer.Option(min=0.001, help="Seconds; abnormal records closer than this are one alert.")
+    ] = None,
+    false_alarms: Annotated[
+        float, typer.Option("--false-alarms", min=0.001, help="Allowed false-alarm events a day and entity.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
+) -> None:
+    """Say what would have been detected in recorded data: the edge node's chain without Kafka, at full speed."""
+    from services.backtest.main import Request, main
+
+    sys.exit(main(Request(profile, files, detector, bundle, train, out, gap, false_alarms, seed)))
+
+
+@app.command()
 def demo(
     for_s: Annotated[
         float | None, typer.Option("--for", min=5, help="End after so many seconds, with a verdict.")

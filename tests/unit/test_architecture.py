@@ -16,7 +16,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("streamgauge", "schemas", "services")
 SERVICES = ("edge_node", "aggregator", "api", "replay", "plant")
-TOGETHER = {"services.cli", "services.demo", "services.doctor", "services.doctor_keys", "services.reference"}
+TOGETHER = {
+    "services.backtest",
+    "services.cli",
+    "services.demo",
+    "services.doctor",
+    "services.doctor_keys",
+    "services.reference",
+}
 """What puts services together, and so may import all of them."""
 PURE = {"asyncio", "socket", "http", "urllib", "requests", "httpx", "kafka", "sqlalchemy", "sqlite3", "pydantic"}
 PURE |= {"pydantic_settings", "time", "logging", "structlog", "prometheus_client", "threading", "subprocess"}

@@ -13,7 +13,7 @@ from streamgauge.profiles.loaders.files import SourceFile
 from streamgauge.profiles.loaders.inputs import ANY, Input, open_input
 from streamgauge.profiles.loaders.own_file import read_own
 from streamgauge.profiles.loaders.table import Table
-from streamgauge.profiles.profile import Profile
+from streamgauge.profiles.profile import Profile, load_profile
 
 BLOCK_BYTES = 1 << 20
 """Of text read at once: some thousand records."""
@@ -24,8 +24,11 @@ Moved = Callable[[int], None]
 
 
 def dataset_of(profile: Profile) -> Dataset:
-    """How files of a profile are read: by the loader of its name, else as one's own CSV files."""
-    if profile.name in LOADERS:
+    """How files of a profile are read: by the loader of its name, else as one's own CSV files.
+
+    A profile that has the name of a data set by chance, and other fields, is one's own.
+    """
+    if profile.name in LOADERS and load_profile(profile.name).fields == profile.fields:
         return LOADERS[profile.name]
     return Dataset(profile.name, ANY, read_own)
 

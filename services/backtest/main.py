@@ -1,0 +1,161 @@
+"""The command `backtest`: data and detector in, an HTML page, JSON and a table on the screen out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table as Screen
+
+from services.backtest.chain import Run, run_chain
+from services.backtest.fitting import fit, training_rows
+from services.backtest.measuring import Measured, measure
+from services.backtest.records import read_table
+from services.backtest.report import html_of
+from services.edge_node.bundle import Bundle
+from services.edge_node.scorer import Scorer
+from services.runtime.atomic import write_atomic
+from streamgauge.errors import ConfigurationError, StreamgaugeError
+from streamgauge.profiles.loaders.table import Table
+from streamgauge.profiles.profile import Profile, load_profile
+from streamgauge.stream.grouping import GroupingPolicy
+
+
+@dataclass(frozen=True)
+class Request:
+    """The command's arguments; see `streamgauge backtest --help`."""
+
+    profile: str
+    files: Sequence[str]
+    detector: str = "autoencoder"
+    bundle: Path | None = None
+    train: str | None = None
+    out: Path | None = None
+    gap_s: float | None = None
+    false_alarms_per_day: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a backtest found; `head` says with what."""
+
+    head: dict[str, Any]
+    measured: Measured
+    run: Run
+    html: str
+
+
+def backtest(request: Request) -> Answer:
+    """Train or load, score, compare.
+
+    Raises:
+        ConfigurationError, DataError, StateError: files, options or bundle are wrong.
+    """
+    profile = load_profile(request.profile)
+    # A gap shorter than the time between two records would make every record an alert of its own.
+    gap_s = request.gap_s or max(60.0, 2 * (profile.sampling_period_s or 0.0))
+    policy = GroupingPolicy(gap_s=gap_s, max_duration_s=max(3600.0, 60 * gap_s))
+    table = read_table(request.files, profile)
+    bundle, tested_rows, origin = _bundle(request, profile, table, gap_s)
+    threshold = bundle.info.threshold
+    if threshold is None:
+        raise ConfigurationError(
+            f"--bundle {request.bundle}: has no threshold; only a calibrated one raises alerts"
+        )
+    tested = table.take(tested_rows)
+    with _bar(len(tested)) as bar:
+        task = bar.add_task("scoring", total=len(tested))
+        run = run_chain(
+            tested, profile, Scorer(bundle, profile.schema), policy, lambda n: bar.update(task, advance=n)
+        )
+    measured = measure(tested, profile, run, gap_s)
+    line = (
+        f"Alarm line {threshold.value:.4g} for {request.false_alarms_per_day:g} false-alarm events a day, entity"
+        f"{', extrapolated' if threshold.extrapolated else ''}."
+        if request.bundle is None
+        else f"Alarm line {threshold.value:.4g}, the bundle's."
+    )
+    head = {
+        "profile": profile.name,
+        "title": profile.title,
+        "detector": bundle.info.detector,
+        "bundle_id": bundle.bundle_id,
+        "origin": origin,
+        "line": line,
+        "gap_s": gap_s,
+        "trained_on_rows": len(table) - len(tested) if request.bundle is None else 0,
+    }
+    return Answer(head, measured, run, html_of(head, tested, run, measured))
+
+
+def _bundle(
+    request: Request, profile: Profile, table: Table, gap_s: float
+) -> tuple[Bundle, NDArray[np.bool_], str]:
+    """The bundle, (n,) the rows that are tested, and where the bundle comes from."""
+    if request.bundle is not None:
+        whole = np.ones(len(table), bool)
+        tested = ~training_rows(table, request.train) if request.train else whole
+        return Bundle.load(request.bundle), tested, f"bundle {request.bundle.name}"
+    chosen = training_rows(table, request.train)
+    made = fit(table.take(chosen), profile, request.detector, gap_s, request.false_alarms_per_day, request.seed)
+    where = (
+        f"the first {request.train[5:]} of each entity" if request.train and "each:" in request.train else "before"
+    )
+    return made, ~chosen, f"trained on {chosen.sum():,} records ({where}) without those labelled abnormal"
+
+
+def _bar(total: int) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def main(request: Request) -> int:
+    """Run the command; returns the exit code."""
+    try:
+        if request.out is not None and (request.out.is_dir() or not request.out.resolve().parent.is_dir()):
+            raise ConfigurationError(f"--out {request.out}: give a file in a folder that exists")
+        answer = backtest(request)
+        if request.out is not None:
+            plain = {**answer.head, **answer.measured.to_dict()}
+            write_atomic(request.out, answer.html.encode(), mode=0o644)
+            text = json.dumps(plain, indent=1, allow_nan=False)
+            write_atomic(request.out.with_suffix(".json"), text.encode() + b"\n", mode=0o644)
+    except (StreamgaugeError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    Console().print(_screen(answer))
+    if request.out is not None:
+        print(f"written to {request.out} and {request.out.with_suffix('.json')}")
+    return 0
+
+
+def _screen(answer: Answer) -> Screen:
+    head, numbers = answer.head, answer.measured.numbers
+    screen = Screen(title=f"{head['title']}: {head['detector']}, {head['origin']}", caption=head["line"])
+    screen.add_column("")
+    screen.add_column("", justify="right")
+    for name, value in numbers.items():
+        if value is None or value == {}:
+            continue
+        shown = (
+            f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+        )
+        screen.add_row(name.replace("_", " "), shown)
+    if answer.measured.telling:
+        screen.add_row("most telling", ", ".join(list(answer.measured.telling)[:3]))
+    return screen
