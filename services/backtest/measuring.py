@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -186,7 +187,7 @@ def _telling(shares: NDArray[np.float64], names: list[str]) -> dict[str, float]:
     return {names[j]: round(float(means[j]), 4) for j in order.tolist() if means[j] > 0}
 
 
-def by_type(attacks: list[Attack]) -> dict[str, dict[str, float]]:
+def by_type(attacks: Sequence[Attack]) -> dict[str, dict[str, float]]:
     """Attack type -> attacks, found ones, records and those above the line."""
     found: dict[str, dict[str, float]] = {}
     for attack in attacks:
