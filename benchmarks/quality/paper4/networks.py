@@ -92,9 +92,9 @@ def _protocol(key: str) -> Protocol:
         "held-out normals (the paper's best F-beta on validation would need labels)",
         "first rows: none, usual settings, the same for all networks. Further attempts: the cheapest within 0.3 "
         f"points of the best of {len(TRIALS)} trials (`paper4_tuning.json`) on {RESERVED:,} records of UNSW-NB15 "
-        "that no row trains or tests on, used for all three networks; that rule was worded with the trials in view, and "
-        "piecewise inputs were first seen to help in 14 central fits on a random split of all of UNSW-NB15, "
-        "whose records are also tested on here",
+        "that no row trains or tests on, used for all three networks; that rule was worded with the trials in "
+        "view, and piecewise inputs were first seen to help in 14 central fits on a random split of all of "
+        "UNSW-NB15, whose records are also tested on here",
         (
             f"Networks: {EPOCHS} epochs; federated: {EPOCHS} rounds of one local epoch, rows to {CLIENTS} clients "
             f"at random, weighted mean of the models; CNNs: {CNN['epochs']}, which take as long. The optimiser "
