@@ -67,6 +67,14 @@ def run_json(module: str, *arguments: str) -> dict[str, Any]:
     return result
 
 
+def total(text: str, name: str) -> float:
+    """Sum of a metric in Prometheus' text format over all its series, or over those with one label: name{a="b"}."""
+    metric, _, label = name.removesuffix("}").partition("{")
+    labels = rf"\{{[^}}]*{re.escape(label)}[^}}]*\}}"
+    pattern = rf"^{re.escape(metric)}{labels if label else f'(?:{labels})?'} (\S+)$"
+    return float(sum(map(float, re.findall(pattern, text, re.MULTILINE))))
+
+
 @dataclass
 class Service:
     """A running service of the site."""
@@ -75,14 +83,13 @@ class Service:
     metrics_port: int
 
     def metric(self, name: str) -> float:
-        """Sum over its labels' values; 0 while it does not answer."""
+        """Sum over the series of a name, or of those with the label that follows it; 0 while it does not answer."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
                 text = answer.read().decode()
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             return 0.0
-        found = re.findall(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
-        return float(sum(map(float, found)))
+        return total(text, name)
 
     def wait(self, name: str, value: float, timeout_s: float) -> None:
         """Until a metric is at least `value`."""

@@ -15,7 +15,7 @@ from benchmarks.speed.measures import expected_letters, with_ratios
 from benchmarks.speed.report import write_report
 from benchmarks.speed.report_detectors import detectors_plot, detectors_text
 from benchmarks.speed.sensors import BAD, FIELDS, MACHINES, Stream, bad_kind, write_profile
-from benchmarks.speed.site import PARTITIONS
+from benchmarks.speed.site import PARTITIONS, total
 from benchmarks.speed.stages import Message
 from streamgauge.detectors import DETECTORS
 from streamgauge.profiles.columnar import ColumnarDecoder
@@ -57,6 +57,12 @@ def test_streams_hold_the_same_records(tmp_path: Path) -> None:
     assert [columnar.entities[i] for i in order] == [plain.entities[i] for i in expected]
     machines = {(sent[int(k)][0], name) for k, name in zip(columnar.message, columnar.entities, strict=True)}
     assert all(int(name[8:]) % PARTITIONS == partition for partition, name in machines)
+
+
+def test_a_metric_is_summed_over_its_series() -> None:
+    text = 'n_total{topic="a",outcome="scored"} 3.0\nn_total{topic="b",outcome="scored"} 4.0\n'
+    text += 'n_total{topic="a",outcome="rejected"} 1.0\nn_total_created 9.0\nm 2.0\n'
+    assert [total(text, name) for name in ('n_total{outcome="scored"}', "n_total", "m", "q")] == [7, 8, 2, 0]
 
 
 def test_delays_join_sent_and_acknowledged_by_partition_and_order(tmp_path: Path) -> None:
