@@ -68,7 +68,7 @@ def run_json(module: str, *arguments: str) -> dict[str, Any]:
 
 
 def total(text: str, name: str) -> float:
-    """Sum of a metric in Prometheus' text format over all its series, or over those with one label: name{a="b"}."""
+    """Sum of a metric of Prometheus' text over all its series, or over those with one label: name{a="b"}."""
     metric, _, label = name.removesuffix("}").partition("{")
     labels = rf"\{{[^}}]*{re.escape(label)}[^}}]*\}}"
     pattern = rf"^{re.escape(metric)}{labels if label else f'(?:{labels})?'} (\S+)$"
@@ -83,7 +83,7 @@ class Service:
     metrics_port: int
 
     def metric(self, name: str) -> float:
-        """Sum over the series of a name, or of those with the label that follows it; 0 while it does not answer."""
+        """Sum over the series of a name, or of those with its label; 0 while it does not answer."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
                 text = answer.read().decode()

@@ -238,7 +238,7 @@ class ColumnarDecoder(Decoder):
 
     def _numbers(self, batch: Any) -> NDArray[np.float64]:
         """(n, numeric); NaN where null, not finite or without a column."""
-        out = np.empty((batch.num_rows, len(self._numeric)))
+        out = np.empty((len(self._numeric), batch.num_rows)).T  # column by column, as they are written
         for j, name in enumerate(self._numeric):
             at = batch.schema.get_field_index(name)
             if at < 0 or _is_null(batch.schema.field(at).type):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -136,7 +137,7 @@ class LastValues:
     ) -> tuple[NDArray[np.int64], int]:
         """Slots (-1: none) of the rows from `start` up to where old entities must first make room."""
         find = self._slots.get
-        known = np.array([find(entity, -1) for entity in entities[start:]], np.int64)
+        known = np.fromiter(map(find, entities[start:], repeat(-1)), np.int64, len(entities) - start)
         if (known >= 0).all():  # the common case: no new entity
             self._watermark = max(self._watermark, float(times[start:].max()))
             np.maximum.at(self._seen, known, times[start:])
