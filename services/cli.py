@@ -19,6 +19,13 @@ app.add_typer(keys, name="keys")
 app.add_typer(schemas, name="schemas")
 dead_letters = typer.Typer(help="Records that could not be used (STREAMGAUGE_EDGE_*).", no_args_is_help=True)
 app.add_typer(dead_letters, name="dead-letters")
+profiles = typer.Typer(help="Source profiles: propose one, try one.", no_args_is_help=True)
+app.add_typer(profiles, name="profile")
+_Source = Annotated[str, typer.Argument(help="File of JSON lines or CSV with a header (.gz too), or a topic.")]
+_Limit = Annotated[int, typer.Option(min=1, help="Records to look at: a file's first, a topic's newest.")]
+_Servers = Annotated[
+    str | None, typer.Option("--bootstrap-servers", help="Instead of STREAMGAUGE_EDGE_RECORDS__BOOTSTRAP_SERVERS.")
+]
 _Reason = Annotated[str | None, typer.Option(help="Only those of this reason.")]
 _SourceTopic = Annotated[str | None, typer.Option(help="Only those of this topic of records.")]
 _Profile = Annotated[str | None, typer.Option(help="Instead of STREAMGAUGE_EDGE_PROFILE.")]
@@ -335,3 +342,29 @@ def replay_dead_letters(
     from services.dead_letters.command import Choice, main
 
     sys.exit(main("replay", Choice(reason, topic, position), profile=profile))
+
+
+@profiles.command("infer")
+def infer_profile(
+    source: _Source,
+    limit: _Limit = 5000,
+    servers: _Servers = None,
+    name: Annotated[str | None, typer.Option(help="Of the profile; the source's by default.")] = None,
+) -> None:
+    """Propose a profile for unknown records, as TOML with comments: write it to a file and edit it."""
+    from services.profile_tools import infer
+
+    sys.exit(infer(source, limit, servers, name))
+
+
+@profiles.command("check")
+def check_profile(
+    profile: Annotated[str, typer.Argument(help="A bundled name or a .toml file.")],
+    source: _Source,
+    limit: _Limit = 5000,
+    servers: _Servers = None,
+) -> None:
+    """Say what a profile accepts, imputes, ignores and rejects of records, and why; or what is wrong with it."""
+    from services.profile_tools import check_source
+
+    sys.exit(check_source(profile, source, limit, servers))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import tomllib
 from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import resources
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from streamgauge.profiles.fields import (
 from streamgauge.profiles.long_layout import LongLayout, read_long
 from streamgauge.profiles.missing_rules import MissingRule, finite
 from streamgauge.profiles.paths import check_paths
-from streamgauge.profiles.tables import Table
+from streamgauge.profiles.tables import Mistakes, Table
 from streamgauge.stream.ticks import TickRule
 
 LONGEST_REORDER_S = 3600.0
@@ -158,30 +158,54 @@ def _known() -> str:
 
 
 def parse_profile(text: str, where: str = "profile") -> Profile:
-    """Read a profile from TOML text; `where` names it in messages. Raises ConfigurationError."""
+    """Read a profile from TOML text; `where` names it in messages.
+
+    Raises:
+        ConfigurationError: a line for each mistake within the tables; what does not fit together, one at a time.
+    """
     try:
         table = Table(f"profile {where!r}", tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"profile {where!r} is not valid TOML: {error}") from error
-    default = read_rule(table, MissingRule("reject"))
+    mistakes = Mistakes()
+    read = mistakes.read
+    default = read(lambda: read_rule(table, MissingRule("reject")), MissingRule("reject"))
+    numeric = read(lambda: list(table.tables("numeric")), ())
+    categorical = read(lambda: list(table.tables("categorical")), ())
+    name, title = read(lambda: table.text("name"), ""), read(lambda: table.text("title"), "")
+    citation = read(lambda: table.text("citation", ""), "")
+    context = read(lambda: table.texts("context", ()), ())
+    long = read(lambda: _long(table), None)
+    time = read(lambda: read_time(table.table("time")), TimeField())
+    entity = read(lambda: read_entity(table.table("entity")), None)
+    numbers = [read(partial(read_numeric, t, default), None) for t in numeric]
+    categories = [read(partial(read_categorical, t, default), None) for t in categorical]
+    label = read(lambda: read_label(table.table("label")) if table.has("label") else None, None)
+    period = read(lambda: _period(table), None)
+    share, reorder_s = read(lambda: _share(table), 0.0), read(lambda: _reorder(table), 0.0)
+    read(table.finish, None)
+    mistakes.finish()
     profile = Profile(
-        name=table.text("name"),
-        title=table.text("title"),
-        citation=table.text("citation", ""),
-        long=_long(table),
-        time=read_time(table.table("time")),
-        entity=read_entity(table.table("entity")),
-        numeric=tuple(read_numeric(t, default) for t in table.tables("numeric")),
-        categorical=tuple(read_categorical(t, default) for t in table.tables("categorical")),
-        label=read_label(table.table("label")) if table.has("label") else None,
-        context=table.texts("context", ()),
-        sampling_period_s=read_positive(table, "sampling_period_s") if table.has("sampling_period_s") else None,
-        max_missing_share=_share(table),
-        reorder_s=_reorder(table),
+        name=name,
+        title=title,
+        citation=citation,
+        long=long,
+        time=time,
+        entity=entity,
+        numeric=tuple(field for field in numbers if field),
+        categorical=tuple(field for field in categories if field),
+        label=label,
+        context=context,
+        sampling_period_s=period,
+        max_missing_share=share,
+        reorder_s=reorder_s,
     )
-    table.finish()
     _ = profile.schema  # names, ranges and categories are checked now, not at the first record
     return profile
+
+
+def _period(table: Table) -> float | None:
+    return read_positive(table, "sampling_period_s") if table.has("sampling_period_s") else None
 
 
 def _reorder(table: Table) -> float:

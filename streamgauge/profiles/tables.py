@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from streamgauge.errors import ConfigurationError
 
 _ABSENT = object()
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 class Table:
@@ -76,13 +78,16 @@ class Table:
         """Refuse keys that nobody took.
 
         Raises:
-            ConfigurationError: names the key and the nearest known one.
+            ConfigurationError: a line for each, with the nearest known key.
         """
+        problems = []
         for key in self._data:
             if key not in self._known:
                 near = difflib.get_close_matches(key, self._known, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self._known)}"
-                raise ConfigurationError(f"{self.where}: unknown key {key!r}; {hint}")
+                problems.append(f"{self.where}: unknown key {key!r}; {hint}")
+        if problems:
+            raise ConfigurationError("\n".join(problems))
 
     def _take(self, key: str, default: Any) -> Any:
         self._known.append(key)
@@ -90,3 +95,27 @@ class Table:
         if value is _ABSENT:
             raise ConfigurationError(f"{self.where}: {key!r} is missing; add it")
         return value
+
+
+class Mistakes:
+    """Collects what is wrong in several tables, so that a person sees all of it at once."""
+
+    def __init__(self) -> None:
+        self._found: list[str] = []
+
+    def read(self, get: Callable[[], T], instead: U) -> T | U:
+        """What `get` gives; if that is a mistake, `instead`, for now."""
+        try:
+            return get()
+        except ConfigurationError as error:
+            self._found.append(str(error))
+            return instead
+
+    def finish(self) -> None:
+        """Raise what was found.
+
+        Raises:
+            ConfigurationError: a line for each mistake.
+        """
+        if self._found:
+            raise ConfigurationError("\n".join(self._found))

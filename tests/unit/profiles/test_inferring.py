@@ -1,0 +1,168 @@
+"""A profile proposed for unknown records, and what a profile makes of records."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.profile_tools import Line, check_source, from_file, from_topic, infer
+from services.runtime.errors import TopicError
+from services.runtime.log import Outgoing
+from services.runtime.memory import MemoryBroker
+from streamgauge.errors import ConfigurationError, DataError
+from streamgauge.profiles.checking import check
+from streamgauge.profiles.decoder import Decoder
+from streamgauge.profiles.inferring import propose
+from streamgauge.profiles.profile import load_profile, parse_profile
+from tests.support.plant import LONG_PROFILE, PROFILE, plant_profile, plant_records, tag_records
+from tests.unit.edge_node.kit import good
+
+RECORDS: list[dict[str, Any]] = [
+    {
+        **r,
+        "site": "north",
+        "serial": 1000 + i,
+        "ticket": f"T-{i}-{i * i}",
+        "tags": [1],
+        "nothing": None,
+        "env": {"t": i % 7},
+    }
+    for i, r in enumerate(plant_records(300))
+]
+
+
+def lines(records: list[Any]) -> list[Line]:
+    return [Line(json.dumps(r).encode(), i) for i, r in enumerate(records, 1)]
+
+
+def test_a_proposal_reads_its_own_records_and_says_why() -> None:
+    text = propose(RECORDS, "plant")
+    profile = parse_profile(text)
+    assert (profile.time.field, profile.time.format, profile.entity) == ("time", "unix_s", "machine")
+    assert {f.field for f in profile.numeric} == {"flow", "level", "pressure", "power", "$.env.t"}
+    assert {f.field: f.feature.categories for f in profile.categorical} == {
+        "asset": ("hall 0", "hall 1"),
+        "mode": ("auto", "manual"),
+    }
+    assert profile.label is not None
+    assert (profile.label.field, profile.label.normal) == ("label", ("ok",))
+    assert "#   site: constant: north" in text
+    assert "#   serial: like an id or a counter" in text
+    assert "#   ticket: like an id: 300 different texts" in text
+    assert "#   tags: holds arrays" in text
+    assert "#   nothing: always null" in text
+    assert "# auto (" in text
+    decoded = Decoder(profile).decode(lines(RECORDS))
+    assert decoded.rejected == []
+    for j, numeric in enumerate(profile.numeric):
+        column = decoded.values[:, j]
+        assert not ((column < numeric.feature.minimum) | (column > numeric.feature.maximum)).any()
+
+
+TIMES = [
+    ("2024-05-01T10:00:{:02}Z", "iso8601"),
+    ("01/05/2024 10:00:{:02}", "strptime:%d/%m/%Y %H:%M:%S"),
+    ("13/05/2024 10:00:{:02} AM", "strptime:%d/%m/%Y %I:%M:%S %p"),
+    ("05/13/2024 10:00:{:02}", "strptime:%m/%d/%Y %H:%M:%S"),
+]
+
+
+@pytest.mark.parametrize(("written", "format_"), TIMES)
+def test_formats_of_time(written: str, format_: str) -> None:
+    records = [{"Timestamp": written.format(i), "host": "a", "v": i % 7 / 3} for i in range(50)]
+    assert parse_profile(propose(records, "x")).time.format == format_
+    numbers = [{"ts": 1_700_000_000_000 + i, "host": "a", "v": i % 7 / 3} for i in range(50)]
+    assert parse_profile(propose(numbers, "x")).time.format == "unix_ms"
+    assert parse_profile(propose([{"v": i % 7} for i in range(50)], "x")).time.field is None
+
+
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(10**6), 10**6), st.floats(-1e9, 1e9), st.text(max_size=6)),
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(st.text(max_size=4), inner, max_size=3)),
+    max_leaves=5,
+)
+
+
+@given(st.lists(st.dictionaries(st.text(min_size=1, max_size=5), JSON, max_size=5), min_size=1, max_size=12))
+def test_whatever_the_records_the_proposal_is_a_profile(records: list[dict[str, Any]]) -> None:
+    try:
+        text = propose(records, "any")
+    except DataError:  # nothing that could be a feature
+        return
+    parse_profile(text)
+
+
+def test_check_says_what_becomes_of_records() -> None:
+    odd = [good(1, flow=99), good(2, mode="chaos"), good(3, flow=None), good(4, power=None), good(5, time="soon")]
+    told, accepted = check(plant_profile(), lines([good(0), *odd, {"x": 1}]))
+    text = "\n".join(told)
+    assert not accepted
+    assert told[0] == "4 of 7 records accepted"
+    assert "rejected: 1 missing-field\n    record 5: 'power' is missing and its rule is 'reject'" in text
+    assert "rejected: 1 bad-time\n    record 6: 'soon'" in text
+    assert "imputed by last: flow in 1 of 4" in text
+    assert "clipped: flow in 1 of 4; seen 0.1 to 99, allowed -10 to 10" in text
+    assert "other: mode in 1: chaos (1)" in text
+    assert "entities: 1: machine-0 (4)" in text
+    assert "ignored fields: x" in text
+    assert check(plant_profile(), lines([good(0)]))[1]
+
+
+def test_check_of_one_tag_a_message() -> None:
+    sent = [m for r in plant_records(50) for m in tag_records(r)]
+    sent += [{**sent[0], "tag": "else"}, {**sent[-1], "value": [1]}]
+    text = "\n".join(check(parse_profile(LONG_PROFILE), lines(sent))[0])
+    assert f"of {len(sent)} messages taken into 50 ticks; 0 late, 1 of tags that the profile does not name" in text
+    assert "rejected: 1 wrong-type" in text
+    assert "ignored tags: else (1)" in text
+
+
+def test_all_mistakes_at_once() -> None:
+    wrong = PROFILE.replace('format = "unix_s"', 'format = "unix"').replace("min = 0", 'min = "0"')
+    wrong = wrong.replace('categories = ["auto", "manual"]', "categories = 3") + "\n[more]\n[most]\n"
+    with pytest.raises(ConfigurationError) as caught:
+        parse_profile(wrong, "plant.toml")
+    said = str(caught.value).splitlines()
+    assert len(said) == 5
+    for part in ("format = 'unix'", "min = '0'", "categories = 3", "unknown key 'more'", "unknown key 'most'"):
+        assert any(part in line for line in said), part
+
+
+def test_files_of_lines_and_csv_and_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    jsonl = tmp_path / "press.jsonl.gz"
+    jsonl.write_bytes(gzip.compress(b"\n".join(line.value or b"" for line in lines(RECORDS)) + b"\n{broken\n"))
+    assert infer(str(jsonl), 1000, None, None) == 0
+    proposal = tmp_path / "press.toml"
+    proposal.write_text(capsys.readouterr().out)
+    assert load_profile(proposal).name == "press"
+    assert check_source(str(proposal), str(jsonl), 1000, None) == 1
+    told = capsys.readouterr().out
+    assert "300 of 301 records accepted" in told
+    assert "record 301: " in told
+    table = tmp_path / "t.csv"
+    table.write_text("\ufefftime;host; level;code\n2024-05-01 10:00:00;a;1.5;007\n2024-05-01 10:00:01;a;;008\n")
+    first, second = (json.loads(line.value or b"") for line in from_file(table, 10))
+    assert first == {"time": "2024-05-01 10:00:00", "host": "a", "level": 1.5, "code": "007"}
+    assert second["level"] is None
+    assert infer(str(tmp_path / "none.csv"), 10, None, None) == 2
+    assert "there is none" in capsys.readouterr().err
+    (tmp_path / "bad.toml").write_text("name = 1\n")
+    assert check_source(str(tmp_path / "bad.toml"), str(table), 10, None) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 4  # name, title, time, entity
+
+
+def test_a_topic_gives_its_newest_records() -> None:
+    broker = MemoryBroker()
+    broker.create_topic("records", 2, 1 << 20)
+    sent = [Outgoing("records", b"k", line.value, (), i % 2) for i, line in enumerate(lines(RECORDS))]
+    broker.producer().deliver(sent)
+    found = from_topic(broker.consumer(None), "records", 100)
+    assert [record.value for record in found] == [r.value for r in (*sent[200::2], *sent[201::2])]
+    with pytest.raises(TopicError, match="no topic"):
+        from_topic(broker.consumer(None), "other", 100)
