@@ -18,6 +18,7 @@ from benchmarks.speed import measures
 from benchmarks.speed.detectors import detector_costs
 from benchmarks.speed.latency import latency
 from benchmarks.speed.measures import FULL, QUICK, Sizes
+from benchmarks.speed.replay import replay
 from benchmarks.speed.report import write_report
 from benchmarks.speed.site import PROJECT, NotInTimeError, Service, Site, prepare, stop
 from benchmarks.speed.stages import stages
@@ -26,7 +27,7 @@ from streamgauge.errors import StreamgaugeError
 
 ALONE = ("stages", "detectors")
 """Measured in this process, without a broker."""
-NAMES = (*ALONE, "throughput", "bad", "latency", "training", "memory", "start", "demo")
+NAMES = (*ALONE, "throughput", "bad", "latency", "training", "memory", "start", "replay", "demo")
 PACKAGES = ("kafka-python", "torch", "numpy", "msgspec", "river", "confluent-kafka", "noida-db", "crc32c", "lz4")
 EMBEDDED_BACKLOG = 100_000
 """The embedded broker answers nothing to a backlog of over 50 MB: 150,000 records were read, 200,000 were not."""
@@ -129,8 +130,8 @@ def on_broker(name: str, sizes: Sizes, wanted: tuple[str, ...], say: Progress) -
         say(f"no {name}: {lack}")
         return {"skipped": lack}
     if name == "embedded":
-        sizes = Sizes(**{**asdict(sizes), "throughput": min(sizes.throughput, EMBEDDED_BACKLOG)})
-        sizes = Sizes(**{**asdict(sizes), "bad": min(sizes.bad, EMBEDDED_BACKLOG)})
+        small = {name: min(getattr(sizes, name), EMBEDDED_BACKLOG) for name in ("throughput", "bad", "replay")}
+        sizes = Sizes(**{**asdict(sizes), **small})
     with tempfile.TemporaryDirectory(prefix="streamgauge-bench-") as made:
         directory = Path(made)
         broker = make_broker(name, directory / "broker")
@@ -160,7 +161,9 @@ class _Run:
         self._site, self._broker, self._sizes, self._say, self._result = site, broker, sizes, say, result
 
     def all(self, wanted: tuple[str, ...]) -> None:
-        if not set(wanted) - {*ALONE, "demo"}:
+        if "replay" in wanted:
+            self._try("replay", lambda: replay(self._site, self._sizes.replay, self._say))
+        if not set(wanted) - {*ALONE, "replay", "demo"}:
             return
         self._say("preparing: a node learns, agrees, trains, votes and calibrates")
         aggregator = prepare(self._site)

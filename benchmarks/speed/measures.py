@@ -41,6 +41,7 @@ class Sizes:
         memory_rate: records a second while memory is watched.
         demo_s: seconds that the demo runs.
         bad: records of which one in a hundred is bad.
+        replay: records that the replay sends.
     """
 
     throughput: int
@@ -51,10 +52,11 @@ class Sizes:
     memory_rate: int
     demo_s: int
     bad: int
+    replay: int
 
 
-FULL = Sizes(200_000, 30_000, 15_000, 20, 1_000_000, 12_000, 60, 1_000_000)
-QUICK = Sizes(60_000, 10_000, 4_000, 6, 100_000, 12_000, 40, 100_000)
+FULL = Sizes(200_000, 30_000, 15_000, 20, 1_000_000, 12_000, 60, 1_000_000, 600_000)
+QUICK = Sizes(60_000, 10_000, 4_000, 6, 100_000, 12_000, 40, 100_000, 200_000)
 COLUMNAR_ROWS = 500
 COLUMNAR_TIMES = 10
 """So many times the records of the other rows: they take a tenth of the time."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 from collections.abc import Sequence
 from typing import Protocol
 
 from services.replay.messages import Headers, Messages
 from services.replay.settings import ReplaySettings
-from services.runtime.errors import SettingsError
 from services.runtime.kafka import open_producer
 from services.runtime.log import Outgoing, Producer
+from services.runtime.rdkafka import chosen
 
 CLIENT_ID = "streamgauge-replay"
 
@@ -74,12 +73,7 @@ def open_sender(settings: ReplaySettings, stop: threading.Event) -> Sender:
     Raises:
         SettingsError: librdkafka is asked for and not installed.
     """
-    installed = importlib.util.find_spec("confluent_kafka") is not None
-    if settings.client == "librdkafka" and not installed:
-        raise SettingsError(
-            "STREAMGAUGE_REPLAY_CLIENT=librdkafka: is not installed; pip install 'streamgauge[librdkafka]'"
-        )
-    if installed and settings.client != "kafka-python":
+    if chosen(settings.client):
         from services.runtime.rdkafka_producer import RdKafkaProducer
 
         return RdSender(RdKafkaProducer(settings.records, CLIENT_ID, stop))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from services.runtime.rdkafka import Client
 from services.runtime.settings import ClusterSettings, ServiceSettings
 
 _TOPIC_CONFIG = {
@@ -25,7 +25,7 @@ class ReplaySettings(ServiceSettings):
 
     state_dir: Path = Field(default=Path(), description="Not used: see `--resume`.")
     records: ClusterSettings = Field(description="The Kafka cluster to send to.")
-    client: Literal["auto", "kafka-python", "librdkafka"] = Field(
+    client: Client = Field(
         default="auto", description="Client that sends; auto: librdkafka where its extra is installed."
     )
     partitions: int = Field(default=2, ge=1, le=1000, description="Of each topic; an entity keeps to one.")
