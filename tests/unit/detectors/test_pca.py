@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from streamgauge.detectors import DETECTORS, Detector
-from streamgauge.detectors.pca import COLUMNS, leading_components
+from streamgauge.detectors.pca import COLUMNS, principal_axes
 from streamgauge.federation.merging import Contribution, MergePolicy, agree, make_candidate, merge_statistics
 from streamgauge.judging import score_rows, take_statistics
 from streamgauge.state import ModelState, statistics_tensors
@@ -35,7 +35,7 @@ def scores(detector: Detector, seen: Rows, x: Rows) -> NDArray[np.float64]:
 @pytest.mark.parametrize("robust", [False, True])
 def test_a_whole_federation_finds_the_components_of_all_rows(robust: bool) -> None:
     """Agreement, a round with nothing to train, and statistics from three votes."""
-    detector, policy = DETECTORS["pca"](WIDTH, {"explained": 0.8}), MergePolicy(robust=robust)
+    detector, policy = DETECTORS["pca"](WIDTH), MergePolicy(robust=robust)
     parts = [rows(n, seed) for seed, n in enumerate((200, 300, 400))]
     nothing = train(detector, {}, (parts[0], np.zeros(200, np.float32)), TrainingPlan())
     assert (nothing.delta, nothing.epochs) == ({}, 0)
@@ -52,28 +52,27 @@ def test_a_whole_federation_finds_the_components_of_all_rows(robust: bool) -> No
     released = ModelState.from_arrays(detector.layout, candidate, merged)
     x = 3 * rows(100, 9) + np.eye(WIDTH, dtype=np.float32)[np.arange(100) % WIDTH]
     found = score_rows(detector, *released.tensors(detector.layout), x)
-    central = PCA(n_components=2).fit(np.concatenate(parts).astype(np.float64))
-    residual = x - central.inverse_transform(central.transform(x.astype(np.float64)))
-    expected = np.square(residual).mean(axis=1)
-    np.testing.assert_allclose(found, expected, rtol=0.2 if robust else 1e-3)
+    central = PCA().fit(np.concatenate(parts).astype(np.float64))
+    squares = np.square(central.transform(x.astype(np.float64))) / (central.explained_variance_ + 1e-3)
+    expected = np.log1p(squares).mean(axis=1)
+    if not robust:
+        np.testing.assert_allclose(found, expected, rtol=1e-3)
+    # Minor axes of equal variance turn freely with the nodes' weights: single scores differ, the whole does not.
+    np.testing.assert_allclose(found.mean(), expected.mean(), rtol=0.1)
+    assert np.corrcoef(found, expected)[0, 1] > 0.7
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 8), st.floats(0, 0.99))
-def test_components_are_orthonormal_with_a_sign_that_is_no_accident(seed: int, d: int, explained: float) -> None:
+@given(st.integers(0, 2**32 - 1), st.integers(1, 8))
+def test_axes_are_orthonormal_with_a_sign_that_is_no_accident(seed: int, d: int) -> None:
     spread = np.random.default_rng(seed).normal(size=(d + 2, d))
     covariance = torch.tensor(spread.T @ spread)
-    axes = leading_components(covariance, explained)
-    k = axes.shape[1]
-    assert k <= d - 1 or d == 1
-    assert (k == 0) == (explained == 0 or d == 1)
-    torch.testing.assert_close(axes.t() @ axes, torch.eye(k, dtype=torch.float64))
-    largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)) if k else axes.new_ones(1, 0)
-    assert bool((largest > 0).all())
-    variances = torch.linalg.eigvalsh(covariance).flip(0)
-    reached = float(variances[:k].sum() / variances.sum())
-    assert reached >= explained - 1e-9 or k == d - 1
-    assert bool(torch.equal(axes, leading_components(covariance.clone(), explained)))
+    vectors, variances = principal_axes(covariance)
+    torch.testing.assert_close(vectors.t() @ vectors, torch.eye(d, dtype=torch.float64))
+    torch.testing.assert_close(vectors @ torch.diag(variances) @ vectors.t(), covariance)
+    assert bool((variances[:-1] >= variances[1:]).all())
+    assert bool((vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True)) > 0).all())
+    assert bool(torch.equal(vectors, principal_axes(covariance.clone()).vectors))
 
 
 def test_before_the_first_vote_the_score_is_the_distance_from_the_mean() -> None:
@@ -88,17 +87,24 @@ def test_constant_columns_and_constant_rows_are_no_division_by_zero() -> None:
     x[:, 3] = 0.0
     odd = x[:1].copy()
     odd[0, 3] = 4.0  # a value never seen: an unseen category's column, say
-    assert scores(detector, x, odd)[0] > 100 * np.median(scores(detector, x, x))
+    assert scores(detector, x, odd)[0] > scores(detector, x, x).max()
     same = np.ones((50, WIDTH), np.float32)
     np.testing.assert_allclose(scores(detector, same, same), 0.0, atol=1e-9)
-    np.testing.assert_allclose(scores(detector, same, same + 1), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(scores(detector, same, same + 1), np.log1p(1 / 1e-3), rtol=1e-5)
 
 
 def test_one_column_is_a_distance_from_its_mean() -> None:
     detector = DETECTORS["pca"](1)
     x = np.random.default_rng(0).normal(2.0, 1.0, (500, 1)).astype(np.float32)
-    expected = np.square(x[:, 0] - x.mean())
+    expected = np.log1p(np.square(x[:, 0] - x.mean()) / (x.var() + 1e-3))
     np.testing.assert_allclose(scores(detector, x, x), expected, rtol=1e-2, atol=1e-4)
+
+
+def test_a_broken_correlation_is_abnormal_where_no_value_is() -> None:
+    detector, seen = DETECTORS["pca"](WIDTH), rows(500, 1)
+    broken = rows(200, 5)
+    broken[:, 2] = rows(200, 6)[:, 2]  # another record's value, of the same distribution
+    assert np.median(scores(detector, seen, broken)) > np.quantile(scores(detector, seen, rows(500, 8)), 0.99)
 
 
 @pytest.mark.parametrize("n", [0, 1, WIDTH, 19])
