@@ -169,19 +169,16 @@ class Decoder:
         return Decoded(index, values, codes, times, entities, labels, rejected, records, self.profile.context)
 
     def _read(self, records: Sequence[SourceRecord]) -> tuple[list[int], list[Row], list[Rejected]]:
-        rows = self._reader.read_batch([record.value for record in records])
-        if rows is not None:
-            return list(range(len(records))), rows, []
-        good: list[int] = []
-        rows = []
+        rows, odd = self._reader.read_batch([record.value for record in records])
         rejected: list[Rejected] = []
-        for i, record in enumerate(records):
+        for i in odd:
             try:
-                rows.append(self._reader.read_one(record.value))
-                good.append(i)
+                # Of all before it, those that were not rejected stand in `rows`.
+                rows.insert(i - len(rejected), self._reader.read_one(records[i].value))
             except InvalidRecordError as error:
                 rejected.append(Rejected(i, error.reason, error.detail))
-        return good, rows, rejected
+        bad = {each.position for each in rejected}
+        return [i for i in range(len(records)) if i not in bad], rows, rejected
 
     def _matrix(self, rows: list[Row]) -> NDArray[np.float64]:
         """(n, numeric)."""
