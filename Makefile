@@ -58,7 +58,7 @@ bench-speed: $(READY)  ## Speed of the real loop beside others; writes docs/resu
 	  || $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
 	@$(BIN)/python -m benchmarks.speed $(ARGS)
 
-bench-quality: $(READY)  ## The papers' tables and the strict one. TABLE=strict; ARGS="--list"; needs STREAMGAUGE_DATA.
+bench-quality: $(READY)  ## The papers' tables and the strict one. TABLE=strict; ARGS="--list"; all but `plant` need STREAMGAUGE_DATA.
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[bench]' \
 	  || $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
 	@$(BIN)/python -m benchmarks.quality $(TABLE) $(ARGS)

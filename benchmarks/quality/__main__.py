@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if options.seeds < 1:
             raise ConfigurationError(f"--seeds {options.seeds}; give 1 or more, 5 for a result")
-        data = data_directory(options.data)
+        data = data_directory(options.data) if any(table.needs_data for table in tables) else Path()
     except ConfigurationError as error:
         console.print(f"[red]{error}")
         return 2

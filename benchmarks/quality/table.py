@@ -21,7 +21,7 @@ class Context:
     """What one run of a row gets.
 
     Attributes:
-        data: the folder with the data sets.
+        data: the folder with the data sets; empty where the table needs none.
         seed: of everything random.
         say: shows a line of progress.
     """
@@ -161,6 +161,7 @@ class Table:
         remarks: Markdown paragraphs above the sections.
         extra: Markdown lines below the sections, from the result (matrices, explanations).
         plot: writes PNGs named after `path`'s stem, returns their names. None: points of the first columns.
+        needs_data: whether its rows read data sets.
     """
 
     name: str
@@ -169,6 +170,7 @@ class Table:
     remarks: tuple[str, ...] = ()
     extra: Callable[[Result], Sequence[str]] | None = None
     plot: Callable[[Result, Path], Sequence[str]] | None = None
+    needs_data: bool = True
 
     def __post_init__(self) -> None:
         keys = [row.key for row in self.rows]
