@@ -30,7 +30,7 @@ class PcaConfig(DetectorConfig):
             may lie off where normal records never vary.
     """
 
-    ridge: float = 1e-3
+    ridge: float = 0.1
 
     def __post_init__(self) -> None:
         self.require("ridge", lambda v: v > 0, "a number above 0")
@@ -54,7 +54,8 @@ class Pca(Detector):
     vote) no axis is known and the score is the mean square of the standardised record. Attribution: each column's
     part of that sum, exact; a part may be negative. Cost: two products of (n, width) by (width, width); an
     eigendecomposition once a release.
-    Fails when: normal rows form several clusters far from each other.
+    Fails when: normal rows form several clusters far from each other; or relations that hardly varied drift, the
+    more the smaller the ridge.
     """
 
     name = "pca"
