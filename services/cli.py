@@ -304,10 +304,6 @@ def main() -> None:
     app()
 
 
-if __name__ == "__main__":
-    main()
-
-
 @dead_letters.command("list")
 def list_dead_letters(
     reason: _Reason = None,
@@ -368,3 +364,7 @@ def check_profile(
     from services.profile_tools import check_source
 
     sys.exit(check_source(profile, source, limit, servers))
+
+
+if __name__ == "__main__":
+    main()

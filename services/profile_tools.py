@@ -9,7 +9,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ _NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d+)?(?<=\d)")  # 007
 
 @dataclass(frozen=True)
 class Line:
-    """A record of a file; its offset counts from 1, as editors do."""
+    """A record of a file, whose name and age stand for key and timestamp; its offset counts from 1."""
 
     value: bytes | None
     offset: int
@@ -51,11 +51,12 @@ def from_file(path: Path, limit: int) -> list[Line]:
             whole = chain([first], text)
             lines = _json_lines(whole) if first.lstrip().startswith("{") else _csv_lines(whole, first)
             found = list(islice(lines, limit))
+        key, age = path.name.encode(), int(path.stat().st_mtime * 1000)
     except (OSError, EOFError, csv.Error) as error:
         raise DataError(f"file {path}: cannot be read: {error}") from error
     if not found:
         raise DataError(f"file {path}: no records; it holds JSON lines or a CSV with a header")
-    return found
+    return [replace(line, key=key, timestamp=age) for line in found]
 
 
 def _json_lines(lines: Iterable[str]) -> Iterator[Line]:
@@ -145,7 +146,10 @@ def _object(record: Any) -> dict[str, Any] | None:
 def check_source(profile: str, source: str, limit: int, servers: str | None) -> int:
     """Print what the profile makes of the records; 0 if all are accepted, 1 if not, 2 if it cannot be said."""
     try:
-        lines, good = check(load_profile(profile), _records(source, limit, servers))
+        loaded, records = load_profile(profile), _records(source, limit, servers)
+        lines, good = check(loaded, records)
+        if isinstance(records[0], Line) and (loaded.entity is None or loaded.time.field is None):
+            lines.append("a file has no message keys and timestamps: its name and its age stand for them")
     except (ServiceError, StreamgaugeError) as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIGURATION

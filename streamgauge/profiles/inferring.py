@@ -14,7 +14,7 @@ from streamgauge.errors import DataError
 from streamgauge.profiles.columns import LATEST_S, time_parser
 from streamgauge.profiles.fields import ISO8601, STRPTIME, UNIX_MS, UNIX_S
 
-MAX_CATEGORIES = 50
+MAX_CATEGORIES = 100
 """A text of more different values is no category."""
 MAX_ENTITIES = 0.2
 """Share of different values above which a text names single records, not entities."""
@@ -222,8 +222,10 @@ def _useless(seen: Seen, n: int) -> str | None:
             if (unique and seen.whole and seen.rising and seen.present >= 10)
             else None
         )
-    if len(seen.values) > MAX_CATEGORIES or (len(seen.values) == seen.present and seen.present >= 10):
+    if len(seen.values) > seen.present / 2 and seen.present >= 10:
         return f"like an id: {len(seen.values)} different texts in {seen.present} records"
+    if len(seen.values) > MAX_CATEGORIES:
+        return f"{len(seen.values)} different texts are too many for categories"
     return None
 
 

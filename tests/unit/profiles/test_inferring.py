@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +157,20 @@ def test_files_of_lines_and_csv_and_the_commands(tmp_path: Path, capsys: pytest.
     (tmp_path / "bad.toml").write_text("name = 1\n")
     assert check_source(str(tmp_path / "bad.toml"), str(table), 10, None) == 2
     assert len(capsys.readouterr().err.splitlines()) == 4  # name, title, time, entity
+
+
+def test_many_categories_are_some_and_too_many_are_none() -> None:
+    some = [{"host": "a", "v": i / 7, "service": f"s{i % 58}", "id": f"{i % 150}x"} for i in range(500)]
+    text = propose(some, "x")
+    (category,) = parse_profile(text).categorical
+    assert len(category.feature.categories) == 58
+    assert "#   id: 150 different texts are too many for categories" in text
+
+
+def test_the_module_run_as_a_program_knows_the_commands() -> None:
+    for command in (("profile", "infer"), ("profile", "check"), ("dead-letters", "replay")):
+        run = [sys.executable, "-m", "services.cli", *command, "--help"]
+        assert subprocess.run(run, capture_output=True, check=False).returncode == 0
 
 
 def test_a_topic_gives_its_newest_records() -> None:
