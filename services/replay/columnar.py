@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamgauge.profiles.loaders.table import Table
 from streamgauge.profiles.profile import Profile
 
 CONTENT_TYPE = ("content-type", b"application/vnd.apache.arrow.stream")
 """Header by which a reader knows such a message."""
 
 
-def arrow_stream(columns: Mapping[str, Sequence[Any]], profile: Profile, rows: NDArray[np.int64]) -> bytes:
-    """Some rows of columns as an Arrow IPC stream of one batch.
+def arrow_batch(columns: Mapping[str, Sequence[Any]], table: Table, profile: Profile) -> Any:
+    """Columns as an Arrow record batch; numbers are taken from the table, where they are arrays already.
 
     Numeric fields are float64 and null where missing; times are as the profile's format has them: float64 for
     ``unix_s``, int64 for ``unix_ms``; everything else is utf8.
@@ -23,16 +24,19 @@ def arrow_stream(columns: Mapping[str, Sequence[Any]], profile: Profile, rows: N
     import pyarrow as pa
 
     numeric = {field.field for field in profile.numeric}
-    arrays = []
-    for name, values in columns.items():
-        taken = [values[row] for row in rows.tolist()]
-        if name in numeric:
-            arrays.append(pa.array(np.array(taken, np.float64), from_pandas=True))
-        else:
-            arrays.append(pa.array(taken))
-    batch = pa.RecordBatch.from_arrays(arrays, list(columns))
+    arrays = [
+        pa.array(table.columns[name], pa.float64(), from_pandas=True) if name in numeric else pa.array(values)
+        for name, values in columns.items()
+    ]
+    return pa.RecordBatch.from_arrays(arrays, list(columns))
+
+
+def arrow_stream(batch: Any, rows: NDArray[np.int64]) -> bytes:
+    """Some rows of a record batch as an Arrow IPC stream of one batch."""
+    import pyarrow as pa
+
     out = pa.BufferOutputStream()
     with pa.ipc.new_stream(out, batch.schema) as writer:
-        writer.write_batch(batch)
+        writer.write_batch(batch.take(pa.array(rows)))
     stream: bytes = out.getvalue().to_pybytes()
     return stream

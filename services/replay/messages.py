@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.replay.chunks import Chunk
-from services.replay.columnar import CONTENT_TYPE, arrow_stream
+from services.replay.columnar import CONTENT_TYPE, arrow_batch, arrow_stream
 from services.replay.options import ReplayOptions
 from services.replay.split import stages_of
 from streamgauge.profiles.loaders.records import json_records, record_columns
@@ -180,6 +180,7 @@ class Composer:
             groups.setdefault((site, keys[row] if by_key else partitions[row]), []).append(row)
         stated = None if self._profile.time.field is None else chunk.times
         columns = record_columns(table, self._profile, labels=self._options.send_labels, times=stated, only=only)
+        batch = arrow_batch(columns, table, self._profile)
         size = self._options.columnar
         cuts = [np.array(rows[i : i + size]) for rows in groups.values() for i in range(0, len(rows), size)]
         last = np.array([cut[-1] for cut in cuts])
@@ -187,7 +188,7 @@ class Composer:
         made = Messages(
             [self._topics[sites[cut[0]]] for cut in cuts],
             [keys[cut[0]] for cut in cuts],
-            [arrow_stream(columns, self._profile, cut) for cut in cuts],
+            [arrow_stream(batch, cut) for cut in cuts],
             [(CONTENT_TYPE,)] * len(cuts),
             [partitions[cut[0]] for cut in cuts],
             [int(stamps[cut[-1]]) for cut in cuts],
