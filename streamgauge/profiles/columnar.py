@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from streamgauge.errors import ConfigurationError, InvalidRecordError
 from streamgauge.profiles.arrow_reader import joined, read_stream
-from streamgauge.profiles.columns import LATEST_S, MISSING, Bad, entities_of, labels_of, times_of
+from streamgauge.profiles.columns import LATEST_S, MISSING, Bad, codes_of, entities_of, labels_of, times_of
 from streamgauge.profiles.decoder import Decoded, Decoder, SourceRecord, plain_context
 from streamgauge.profiles.fields import UNIX_MS, UNIX_S
 from streamgauge.profiles.paths import path_of
@@ -253,7 +253,7 @@ class ColumnarDecoder(Decoder):
         for j, (name, known, other) in enumerate(self._categorical):
             if (column := _column(batch, name)) is not None:
                 distinct, place = _distinct(column)
-                codes = np.array([known.get(value, other) for value in distinct], np.int64)
+                codes = np.array(codes_of(distinct, known, other), np.int64)
                 out[:, j] = codes[place]
         return out
 

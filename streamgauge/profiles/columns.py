@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -112,15 +112,20 @@ def _entity_problem(value: Any) -> tuple[str, str]:
 
 
 def category_codes(field: CategoricalField) -> dict[Any, int]:
-    """Value -> code, for ``codes.get(value, len(categories))``; None -> `MISSING`; numbers as their text."""
+    """Value -> code for `codes_of`; None -> `MISSING`; numbers as their text."""
     codes: dict[Any, int] = {None: MISSING}
     for code, category in enumerate(field.feature.categories):
         codes[category] = code
-        if category in ("true", "false"):
-            codes.setdefault(category == "true", code)
-        elif category.isdecimal() and str(int(category)) == category:
+        if category.isdecimal() and str(int(category)) == category:
             codes[int(category)] = code
     return codes
+
+
+def codes_of(column: Sequence[Any], known: Mapping[Any, int], other: int) -> list[int]:
+    """Codes of a categorical field's values, `other` for those that are not listed; booleans as their text."""
+    if bool in set(map(type, column)):  # to a dict True is 1
+        column = [str(value).lower() if isinstance(value, bool) else value for value in column]
+    return [known.get(value, other) for value in column]
 
 
 def labels_of(column: Sequence[Any], label: LabelField) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ from streamgauge.profiles.columns import (
     MISSING,
     Bad,
     category_codes,
+    codes_of,
     entities_of,
     labels_of,
     time_parser,
@@ -195,7 +196,7 @@ class Decoder:
     def _codes(self, columns: Columns, n: int) -> NDArray[np.int64]:
         codes = np.empty((n, len(self._categorical)), np.int64)
         for j, (field_, known, other) in enumerate(self._categorical):
-            codes[:, j] = [known.get(value, other) for value in columns[field_]]
+            codes[:, j] = codes_of(columns[field_], known, other)
         return codes
 
     def _times(self, columns: Columns, sources: Sequence[SourceRecord]) -> tuple[NDArray[np.float64], Bad]:

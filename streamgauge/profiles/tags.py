@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from streamgauge.profiles.columns import MISSING, Bad, category_codes, entities_of
+from streamgauge.profiles.columns import MISSING, Bad, category_codes, codes_of, entities_of
 from streamgauge.profiles.decoder import FLOAT32_MAX, Decoded, Decoder, Rejected, SourceRecord
 from streamgauge.profiles.profile import Profile
 from streamgauge.stream.pivot import Pivot
@@ -62,7 +62,7 @@ class TagDecoder(Decoder):
             self._known[name] = j
             if name.isdecimal() and str(int(name)) == name:
                 self._known[int(name)] = j
-        self._codes_of = [category_codes(field) for field in profile.categorical]
+        self._category_codes = [category_codes(field) for field in profile.categorical]
 
     def decode_tags(self, records: Sequence[PositionedRecord]) -> Tags:
         """Decode a batch; what is neither in it nor rejected is of unknown tags."""
@@ -130,8 +130,9 @@ class TagDecoder(Decoder):
         if not isinstance(value, str | int):
             bad[row] = self._wrong(column, value, "a category")
             return math.nan
-        codes = self._codes_of[column - self._numeric]
-        return float(codes.get(value, len(self.profile.categorical[column - self._numeric].feature.categories)))
+        field = column - self._numeric
+        other = len(self.profile.categorical[field].feature.categories)
+        return float(codes_of([value], self._category_codes[field], other)[0])
 
     def _wrong(self, column: int, value: Any, expected: str) -> tuple[str, str]:
         return "wrong-type", f"tag {self._names[column]!r} is {str(value)[:60]!r}; expected {expected}"

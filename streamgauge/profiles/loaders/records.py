@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streamgauge.profiles.columns import category_codes
+from streamgauge.profiles.columns import category_codes, codes_of
 from streamgauge.profiles.decoder import Decoded
 from streamgauge.profiles.fields import ISO8601, STRPTIME, UNIX_MS, UNIX_S
 from streamgauge.profiles.imputing import Imputer
@@ -133,7 +133,7 @@ def decoded(table: Table, profile: Profile) -> Decoded:
     codes = np.empty((n, len(profile.categorical)), np.int64)
     for j, field in enumerate(profile.categorical):
         known, other = category_codes(field), len(field.feature.categories)
-        codes[:, j] = [known.get(value, other) for value in table.columns[field.field].tolist()]
+        codes[:, j] = codes_of(table.columns[field.field].tolist(), known, other)
     return Decoded(
         good=np.arange(n),
         values=table.matrix([f.field for f in profile.numeric]),
