@@ -1,4 +1,4 @@
-"""How the plants learn: on their normal day alone, or again and again with verdicts on what came since."""
+"""How the plants learn: on hours without attacks alone, or again and again with verdicts on what came since."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ Learn = Callable[[Sequence[Stream], Sequence["Known"], int], Score]
 RATE = 0.01
 """Nominal share of false alarms, by record."""
 ROUNDS, EPOCHS, BATCH = 6, 1, 64
-THINNED = 3
-"""Of the records to train on every third is used: neighbours in time are alike, and a run shall be short."""
+THINNED = 2
+"""Of the records to train on every second is used: neighbours in time are alike, and a run shall be short."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +43,13 @@ class Known:
 
 
 def normal_part(stream: Stream) -> Known:
-    """The day without attacks, without labels."""
+    """The hours without attacks, without labels."""
     usable = np.arange(len(stream.kind)) < stream.normal
     return Known(usable, np.full(len(usable), np.nan, np.float32))
 
 
 def with_stream(stream: Stream, now: int, late_s: int | None) -> Known:
-    """The normal day, and the stream up to row `now`.
+    """The hours without attacks, and the stream up to row `now`.
 
     `late_s`: verdicts come so much after the record, and a record is used once it has one; None: no verdict ever
     comes, and all records are presumed normal.

@@ -24,6 +24,7 @@ PAPER_STREAM = (0.87, 0.95)
 """Its Figure 3: accuracy at the beginning and at the end of the stream."""
 COLOURS = ("#0b6e99", "#d97706", "#4d7c0f", "#9333ea", "#be123c", "#c4b5fd", "#fda4af", "#525252")
 PER_BLOCK = HOURS // BLOCKS
+"""Hours."""
 
 
 def extra(result: Result) -> list[str]:
@@ -103,8 +104,8 @@ def _stream(rows: list[Result]) -> list[str]:
     lines = [
         "## Figure 3: accuracy over the stream",
         "",
-        "Every record is decided before it is learned from. Learned on the day without attacks alone: "
-        f"every {PER_BLOCK} hours are decided by the model of one round more, from the first to the "
+        "Every record is decided before it is learned from. Learned on the hours without attacks alone: "
+        "every hour is decided by the model of one round more, from the first to the "
         "last. With verdicts, or without: by what was learned up to then. What "
         "knows no rounds (isolation forest; `pca`: its comoments are exact after one) cannot rise.",
         "",
@@ -139,8 +140,8 @@ def plot(result: Result, path: Path) -> list[str]:
     sections = result["sections"]
     figure, axes = plt.subplots(len(sections), 2, figsize=(15, 5 * len(sections)), layout="constrained")
     titles = (
-        "learned on the day without attacks, no labels",
-        f"learned anew every {HOURS // RETRAINED} hours; verdicts an hour late",
+        "learned on the hours without attacks, no labels",
+        f"learned anew every {HOURS // RETRAINED} h; verdicts an hour late",
     )
     for (left, right), section, title in zip(axes, sections, titles, strict=True):
         rows = [row for row in section["rows"] if row["details"]]

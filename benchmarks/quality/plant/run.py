@@ -61,7 +61,7 @@ class Margins:
 
 
 def normal_only(streams: Sequence[Stream], detector: str, mode: Mode, floor: float, seed: int) -> Outcome:
-    """Learned on the normal day; scored by the last round's model, and block by block by the rounds' models."""
+    """Learned without attacks; scored by the last round's model, and block by block by the rounds' models."""
     known = [normal_part(stream) for stream in streams]
     growing, last = Margins(streams), Margins(streams)
 

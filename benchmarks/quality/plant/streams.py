@@ -1,4 +1,4 @@
-"""What the simulated plants send: a normal day each, then half a day with attacks of every class."""
+"""What the simulated plants send: hours without attacks each, then hours with attacks of every class."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ Bools = NDArray[np.bool_]
 DAY_S = 86_400
 EVERY_S = 10
 """A plant sends a record a second; so many are one here, so that a run takes seconds."""
-HOURS = 12
-"""With attacks, after the day without."""
-DAY, HALF_DAY = DAY_S // EVERY_S, HOURS * 3600 // EVERY_S
+NORMAL_HOURS, HOURS = 12, 6
+"""Without attacks, and then with them."""
+BEGIN_S = 15 * 3600
+"""Time of day of the first record, at which daily patterns are highest: twelve hours show all of their range."""
+HOUR = 3600 // EVERY_S
 PLANTS = 3
 BLOCK = 1800 // EVERY_S
 """Records of half an hour, which is given to one purpose as a whole: neighbours in time are alike."""
@@ -34,7 +36,7 @@ NORMAL = -1
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """A day and a half of one plant, in order of time.
+    """Some hours of one plant, in order of time.
 
     Attributes:
         name: of the plant.
@@ -74,13 +76,15 @@ class Stream:
 
 
 @lru_cache(maxsize=5)
-def plants(seed: int, count: int = PLANTS, normal: int = DAY, attacked: int = HALF_DAY) -> tuple[Stream, ...]:
+def plants(
+    seed: int, count: int = PLANTS, normal: int = NORMAL_HOURS * HOUR, attacked: int = HOURS * HOUR
+) -> tuple[Stream, ...]:
     """The federation's plants: sizes, noise, attacks by `seed`; worn by 5 to 69 days since the last service."""
     return tuple(_stream(100 * seed + i, 5.0 + 30.0 * i + seed, normal, attacked) for i in range(count))
 
 
 def _stream(seed: int, worn_days: float, normal: int, attacked: int) -> Stream:
-    plant = Plant(seed, worn_days * DAY_S, Schedule(seed, normal * EVERY_S))
+    plant = Plant(seed, worn_days * DAY_S + BEGIN_S, Schedule(seed, normal * EVERY_S))
     schema = load_profile("plant").schema
     rows, kinds, numbers, false = [], [], [], []
     for step in range((normal + attacked) * EVERY_S):
