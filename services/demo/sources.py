@@ -46,7 +46,7 @@ class Source:
     learning: Mapping[str, object] = field(default_factory=dict)
 
 
-_PLANT_SPEED = 400.0
+_PLANT_SPEED = 500.0
 _RATE = 1500
 _NSL_SPEED = 100.0
 
