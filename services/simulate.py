@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as Screen
 
 from services.runtime.atomic import write_atomic
+from services.runtime.progress import progress_bar
 from streamgauge.errors import ConfigurationError, StreamgaugeError
 from streamgauge.federation.merging import MergePolicy
 from streamgauge.profiles.loaders import Table, load
@@ -138,15 +138,7 @@ def _table(request: Request, profile: Profile) -> Table:
 
 
 def _simulated(config: SimulationConfig, divided: Divided, profile: Profile, seed: int) -> SimulationResult:
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    with bar:
+    with progress_bar() as bar:
         task = bar.add_task("rounds", total=config.rounds)
 
         def watch(done: RoundResult, _: object) -> None:

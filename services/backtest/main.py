@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as Screen
 
 from services.backtest.chain import Run, run_chain
@@ -23,6 +22,7 @@ from services.backtest.report import html_of
 from services.edge_node.bundle import Bundle
 from services.edge_node.scorer import Scorer
 from services.runtime.atomic import write_atomic
+from services.runtime.progress import progress_bar
 from streamgauge.errors import ConfigurationError, StreamgaugeError
 from streamgauge.profiles.loaders.table import Table
 from streamgauge.profiles.profile import Profile, load_profile
@@ -72,7 +72,7 @@ def backtest(request: Request) -> Answer:
             f"--bundle {request.bundle}: has no threshold; only a calibrated one raises alerts"
         )
     tested = table.take(tested_rows)
-    with _bar(len(tested)) as bar:
+    with progress_bar() as bar:
         task = bar.add_task("scoring", total=len(tested))
         run = run_chain(
             tested, profile, Scorer(bundle, profile.schema), policy, lambda n: bar.update(task, advance=n)
@@ -111,17 +111,6 @@ def _bundle(
         f"the first {request.train[5:]} of each entity" if request.train and "each:" in request.train else "before"
     )
     return made, ~chosen, f"trained on {chosen.sum():,} records ({where}) without those labelled abnormal"
-
-
-def _bar(total: int) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
 
 
 def main(request: Request) -> int:

@@ -31,6 +31,7 @@ from services.runtime.kafka import broker_errors, connect, consumer_options, ope
 from services.runtime.kafka_admin import plain_id
 from services.runtime.kafka_rebalance import Rebalance
 from services.runtime.log import Committed, LogReset, Partition, Polled
+from services.runtime.out_of_range import nearest_offset
 from services.runtime.settings import ClusterSettings
 
 log = structlog.get_logger(component="kafka")
@@ -285,13 +286,5 @@ class KafkaLogConsumer:
         beginning, end = self.beginning(partition), self.end(partition)
         if position > end and self._ids.get(partition.topic) is None:
             return self._restart([partition], {})
-        if position < beginning:
-            log.error(
-                "records were deleted before they were read", partition=str(partition), lost=beginning - position
-            )
-            self.seek(partition, beginning)
-        else:
-            # An unclean leader election cut the log's end; what comes next is new.
-            log.error("the log was truncated", partition=str(partition), position=position, end=end)
-            self.seek(partition, min(position, end))
+        self.seek(partition, nearest_offset(partition, position, beginning, end))
         return []

@@ -42,6 +42,18 @@ class LogRecord(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102
 
 
+class ReadRecord(NamedTuple):
+    """A `LogRecord` of clients that have no class of their own for it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A record to send. Key and value must not both be None: kafka-python cannot send that."""

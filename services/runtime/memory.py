@@ -12,26 +12,14 @@ import uuid
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from services.runtime.errors import MessageTooLargeError, StoppedError, TopicError
-from services.runtime.log import Committed, Outgoing, Partition, Sent
+from services.runtime.log import Committed, Outgoing, Partition, ReadRecord, Sent
 from services.runtime.topics import DEFAULT_MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from services.runtime.memory_consumer import MemoryConsumer
-
-
-class MemoryRecord(NamedTuple):
-    """A record of a `MemoryBroker`; satisfies `LogRecord`."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
 
 
 class MemoryTopic:
@@ -40,7 +28,7 @@ class MemoryTopic:
     def __init__(self, partitions: int, max_message_bytes: int) -> None:
         self.id = str(uuid.uuid4())
         self.max_message_bytes = max_message_bytes
-        self.logs: list[list[MemoryRecord]] = [[] for _ in range(partitions)]
+        self.logs: list[list[ReadRecord]] = [[] for _ in range(partitions)]
         self.first = [0] * partitions  # offset of logs[p][0]
 
     def grow(self, partitions: int) -> None:
@@ -117,7 +105,7 @@ class MemoryBroker:
             self.paused = False
             self.changed.notify_all()
 
-    def records(self, topic: str) -> list[MemoryRecord]:
+    def records(self, topic: str) -> list[ReadRecord]:
         """All records of a topic, partition by partition, for assertions in tests."""
         with self.changed:
             return [record for log in self.topics[topic].logs for record in log]
@@ -174,7 +162,7 @@ class MemoryProducer:
         offset = topic.end(number)
         timestamp = record.timestamp_ms if record.timestamp_ms is not None else time.time_ns() // 1_000_000
         topic.logs[number].append(
-            MemoryRecord(record.topic, number, offset, timestamp, record.key, record.value, record.headers)
+            ReadRecord(record.topic, number, offset, timestamp, record.key, record.value, record.headers)
         )
         return Sent(Partition(record.topic, number), offset)
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from services.runtime.errors import TopicError
-from services.runtime.log import Committed, LogRecord, LogReset, Partition, Polled
-from services.runtime.memory import MemoryBroker, MemoryGroup, MemoryRecord, MemoryTopic
+from services.runtime.log import Committed, LogRecord, LogReset, Partition, Polled, ReadRecord
+from services.runtime.memory import MemoryBroker, MemoryGroup, MemoryTopic
 
 MAX_POLL_RECORDS = 500
 
@@ -73,7 +73,7 @@ class MemoryConsumer:
                 room -= len(batch)
         return Polled(records)
 
-    def _fetch(self, partition: Partition, room: int) -> list[MemoryRecord]:
+    def _fetch(self, partition: Partition, room: int) -> list[ReadRecord]:
         topic = self._broker.topics.get(partition.topic)
         if topic is None:
             return []

@@ -15,14 +15,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from services.runtime.errors import BrokerError, TopicError
 from services.runtime.kafka import MIB
-from services.runtime.log import Committed, LogRecord, LogReset, Partition, Polled
+from services.runtime.log import Committed, LogRecord, LogReset, Partition, Polled, ReadRecord
+from services.runtime.out_of_range import nearest_offset
 from services.runtime.rdkafka import broker_errors, client_options, said
 from services.runtime.rdkafka_topics import TopicIds
 from services.runtime.settings import ClusterSettings
@@ -60,18 +61,6 @@ _HOPELESS = (
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 )
 """Waiting mends none of these."""
-
-
-class RdkafkaRecord(NamedTuple):
-    """See `services.runtime.log.LogRecord`."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
 
 
 def consumer_options(cluster: ClusterSettings, client_id: str, group_id: str) -> dict[str, Any]:
@@ -246,7 +235,7 @@ class RdkafkaLogConsumer:
                 batch = records[partition] = []
             _, stamp = message.timestamp()
             headers = message.headers() or ()
-            batch.append(RdkafkaRecord(topic, number, offset, stamp, message.key(), message.value(), headers))
+            batch.append(ReadRecord(topic, number, offset, stamp, message.key(), message.value(), headers))
         return dict(records), lost
 
     def seek(self, partition: Partition, offset: int) -> None:  # noqa: D102
@@ -411,15 +400,7 @@ class RdkafkaLogConsumer:
         beginning, end = self._watermarks(partition)
         if position > end and self._ids.get(partition.topic) is None:
             return self._restart([partition], {})
-        if position < beginning:
-            log.error(
-                "records were deleted before they were read", partition=str(partition), lost=beginning - position
-            )
-            self.seek(partition, beginning)
-        else:
-            # An unclean leader election cut the log's end; what comes next is new.
-            log.error("the log was truncated", partition=str(partition), position=position, end=end)
-            self.seek(partition, min(position, end))
+        self.seek(partition, nearest_offset(partition, position, beginning, end))
         return []
 
 

@@ -18,8 +18,7 @@ from services.aggregator.node_table import NodeTable
 from services.runtime.codecs import layout_items, pack
 from services.runtime.envelope import Opened, Sealer
 from services.runtime.errors import EnvelopeError
-from services.runtime.log import Outgoing
-from services.runtime.memory import MemoryRecord
+from services.runtime.log import Outgoing, ReadRecord
 from services.runtime.signing import SigningKey
 from streamgauge.federation.merging import MergePolicy
 from streamgauge.layout import Item, Layout
@@ -58,8 +57,8 @@ def status(incarnation: int = 7, **changes: object) -> NodeStatus:
     return NodeStatus.model_validate({**fields, **changes})
 
 
-def record(outgoing: Outgoing) -> MemoryRecord:
-    return MemoryRecord(outgoing.topic, 0, 0, 0, outgoing.key, outgoing.value, outgoing.headers)
+def record(outgoing: Outgoing) -> ReadRecord:
+    return ReadRecord(outgoing.topic, 0, 0, 0, outgoing.key, outgoing.value, outgoing.headers)
 
 
 def opened(incarnation: int = 7, sequence: int = 1) -> Opened:
@@ -88,7 +87,7 @@ def test_damaged_updates_are_refused_or_parse(data: st.DataObject) -> None:
 @given(st.lists(st.tuples(st.text(max_size=20), st.binary(max_size=40)), max_size=12), st.binary(max_size=50))
 def test_random_headers_are_refused(headers: list[tuple[str, bytes]], value: bytes) -> None:
     with pytest.raises(EnvelopeError):
-        INTAKE.open(MemoryRecord("updates", 0, 0, 0, b"k", value, tuple(headers)))
+        INTAKE.open(ReadRecord("updates", 0, 0, 0, b"k", value, tuple(headers)))
 
 
 def test_a_status_must_be_of_the_process_that_signed_it() -> None:

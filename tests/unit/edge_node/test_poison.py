@@ -10,17 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.edge_node.poison import NO_RECORDS_FAULT, PoisonGuard, Records, bisect
-from services.runtime.log import Partition
-from services.runtime.memory import MemoryRecord
+from services.runtime.log import Partition, ReadRecord
 
 P, Q = Partition("records", 0), Partition("records", 1)
 
 
-def record(offset: int, partition: Partition = P) -> MemoryRecord:
-    return MemoryRecord(partition.topic, partition.partition, offset, 0, b"k", b"{}", ())
+def record(offset: int, partition: Partition = P) -> ReadRecord:
+    return ReadRecord(partition.topic, partition.partition, offset, 0, b"k", b"{}", ())
 
 
-def batch(*offsets: int, partition: Partition = P) -> dict[Partition, list[MemoryRecord]]:
+def batch(*offsets: int, partition: Partition = P) -> dict[Partition, list[ReadRecord]]:
     return {partition: [record(o, partition) for o in offsets]}
 
 

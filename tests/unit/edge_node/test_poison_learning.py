@@ -12,8 +12,7 @@ from services.edge_node.node import Ledger, Node
 from services.edge_node.poison import PoisonGuard
 from services.edge_node.source_profiles import SourceProfiles
 from services.runtime.envelope import Sealer
-from services.runtime.log import LogRecord, Partition
-from services.runtime.memory import MemoryRecord
+from services.runtime.log import LogRecord, Partition, ReadRecord
 from streamgauge.profiles.profile import load_profile
 from streamgauge.stream.context import PartitionContext
 from streamgauge.stream.learning import Learner
@@ -27,7 +26,7 @@ N, STEP = 40, 4
 
 
 def record(offset: int) -> LogRecord:
-    return MemoryRecord(P.topic, P.partition, offset, 2**45, b"k", json.dumps(good(offset)).encode(), ())
+    return ReadRecord(P.topic, P.partition, offset, 2**45, b"k", json.dumps(good(offset)).encode(), ())
 
 
 def life(directory: Path, profile_path: Path) -> list[bytes]:

@@ -16,8 +16,7 @@ from services.edge_node.poison import PoisonGuard
 from services.edge_node.scorer import Scorer
 from services.edge_node.source_profiles import SourceProfiles
 from services.runtime.envelope import Sealer
-from services.runtime.log import LogRecord, Partition
-from services.runtime.memory import MemoryRecord
+from services.runtime.log import LogRecord, Partition, ReadRecord
 from streamgauge.profiles.profile import load_profile
 from streamgauge.stream.context import PartitionContext
 from streamgauge.stream.learning import Learner
@@ -57,7 +56,7 @@ def bench(tmp_path: Path, profile_path: Path, bundle_path: Path) -> Bench:
 
 def record(offset: int, second: int, machine: str = "m", bad: bool = False, partition: Partition = P) -> LogRecord:
     value = json.dumps((bad_flow if bad else good)(second, machine)).encode()
-    return MemoryRecord(partition.topic, partition.partition, offset, 2**45, b"k", value, ())
+    return ReadRecord(partition.topic, partition.partition, offset, 2**45, b"k", value, ())
 
 
 LOG = [record(0, 0), record(1, 9, "a", bad=True), record(2, 10, "b", bad=True), record(3, 5, "c", bad=True)]

@@ -18,8 +18,7 @@ from services.runtime import codecs
 from services.runtime.atomic import write_atomic
 from services.runtime.envelope import SAFETENSORS, Opened, Sealer, open_envelope, read_message
 from services.runtime.errors import EnvelopeError, SettingsError
-from services.runtime.log import Outgoing
-from services.runtime.memory import MemoryRecord
+from services.runtime.log import Outgoing, ReadRecord
 from services.runtime.signing import (
     SigningKey,
     VerifyKey,
@@ -37,12 +36,12 @@ TRUSTED = {"site/1": KEY.verify_key}
 MARK = RoundMark(federation="f", round=3, phase="updates", mark_id=UUID(int=7))
 
 
-def arrived(sent: Outgoing, **changes: Any) -> MemoryRecord:
-    record = MemoryRecord(sent.topic, sent.partition or 0, 0, 0, sent.key, sent.value, list(sent.headers))
+def arrived(sent: Outgoing, **changes: Any) -> ReadRecord:
+    record = ReadRecord(sent.topic, sent.partition or 0, 0, 0, sent.key, sent.value, list(sent.headers))
     return record._replace(**changes)
 
 
-def reason(record: MemoryRecord, trusted: dict[str, VerifyKey] | None = TRUSTED) -> str:
+def reason(record: ReadRecord, trusted: dict[str, VerifyKey] | None = TRUSTED) -> str:
     with pytest.raises(EnvelopeError) as caught:
         open_envelope(record, trusted)
     return caught.value.reason
@@ -110,7 +109,7 @@ def test_broken_headers_are_refused(name: str, value: bytes | None, why: str) ->
 
 
 def test_foreign_records_and_tombstones_are_refused() -> None:
-    assert reason(MemoryRecord("t", 0, 0, 0, None, b"{}", [])) == "not-ours"
+    assert reason(ReadRecord("t", 0, 0, 0, None, b"{}", [])) == "not-ours"
     assert reason(arrived(Sealer("site/1", 1, KEY).tombstone("t", b"k"))) == "null-value"
     sent = sealed()
     assert reason(arrived(sent, headers=[*sent.headers, sent.headers[0]])) == "duplicate-header"

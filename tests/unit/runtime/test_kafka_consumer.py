@@ -13,8 +13,7 @@ from kafka.errors import KafkaConnectionError
 from services.runtime import kafka_consumer
 from services.runtime.kafka import broker_errors
 from services.runtime.kafka_consumer import KafkaLogConsumer
-from services.runtime.log import LogReset, Partition, Polled
-from services.runtime.memory import MemoryRecord
+from services.runtime.log import LogReset, Partition, Polled, ReadRecord
 from services.runtime.settings import ClusterSettings
 
 OLD, NEW = "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"
@@ -51,10 +50,10 @@ class FakeKafka:
             raise KafkaConnectionError("away")
         return dict.fromkeys(partitions, 0)
 
-    def poll(self, timeout_ms: int) -> dict[TopicPartition, list[MemoryRecord]]:
+    def poll(self, timeout_ms: int) -> dict[TopicPartition, list[ReadRecord]]:
         batches = {}
         for partition, offset in self.positions.items():
-            batches[partition] = [MemoryRecord(partition.topic, partition.partition, offset, 0, None, b"{}", ())]
+            batches[partition] = [ReadRecord(partition.topic, partition.partition, offset, 0, None, b"{}", ())]
             self.positions[partition] = offset + 1
         return batches
 
