@@ -1,9 +1,9 @@
 """Arrow IPC streams of foreign origin: nothing is believed before it is checked.
 
 Arrow verifies the metadata of a message, but not what it says of the buffers; `validate(full=True)` does that, and
-it is called on every batch before a cell is looked at. A message claims no more memory than it brings: compressed
-buffers are refused (their claimed size is not), and so are more rows than `max_rows` (a column of nulls brings
-none).
+it is called on every batch before a cell is looked at. A message claims no more memory than it brings. Refused are
+compressed buffers (their claimed size is not checked), changes of a dictionary (each batch would keep a copy of the
+whole), and more rows than `max_rows` or than bytes (a column of nulls brings none).
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from streamgauge.errors import InvalidRecordError, StateError
 _END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 """What a writer that closed its stream wrote last."""
 _DICTIONARY, _RECORDS = 2, 3
-_HEADER_TYPE, _HEADER, _DATA, _COMPRESSION = 1, 2, 1, 3
+_HEADER_TYPE, _HEADER, _DATA, _DELTA, _COMPRESSION = 1, 2, 1, 2, 3
 """Kinds and fields of Arrow's flatbuffers (format/Message.fbs), by their number."""
+_OLD_COMPRESSION = b"ARROW:experimental_compression"
+"""How Arrow 0.17 wrote the same; today's still reads it."""
 
 
 def read_stream(value: bytes | None, max_bytes: int, max_rows: int) -> Any:
@@ -40,8 +42,8 @@ def read_stream(value: bytes | None, max_bytes: int, max_rows: int) -> Any:
         raise InvalidRecordError("malformed-arrow", "the stream has no end: it was cut off or not closed")
     pa = _pyarrow()
     try:
-        _refuse_compressed(pa, value)
-        return _batch(pa, value, max_rows)
+        _refuse_claims(pa, value)
+        return _batch(pa, value, min(max_rows, len(value)))
     except InvalidRecordError:
         raise
     except (pa.ArrowException, OSError, ValueError, struct.error, IndexError) as error:
@@ -70,7 +72,9 @@ def _batch(pa: Any, value: bytes, max_rows: int) -> Any:
         for batch in reader:
             rows += batch.num_rows
             if rows > max_rows:
-                raise InvalidRecordError("too-large", f"over {max_rows} rows in a message: send fewer")
+                raise InvalidRecordError(
+                    "too-large", f"over {max_rows} rows in a message of {len(value)} bytes: send fewer"
+                )
             batch.validate(full=True)
             batches.append(batch)
         return joined(batches, reader.schema)
@@ -88,28 +92,30 @@ def joined(batches: Sequence[Any], schema: Any) -> Any:
     )
 
 
-def _refuse_compressed(pa: Any, value: bytes) -> None:
+def _refuse_claims(pa: Any, value: bytes) -> None:
+    """Refuse what claims more memory than it brings."""
     for message in pa.ipc.MessageReader.open_stream(pa.py_buffer(value)):
-        if _compressed(message.metadata.to_pybytes()):
+        metadata = message.metadata.to_pybytes()
+        (root,) = struct.unpack_from("<I", metadata)
+        kind, header = _field(metadata, root, _HEADER_TYPE), _field(metadata, root, _HEADER)
+        if kind is None or header is None or metadata[kind] not in (_DICTIONARY, _RECORDS):
+            continue
+        batch: int | None = _table(metadata, header)
+        if metadata[kind] == _DICTIONARY and batch is not None:
+            delta, data = _field(metadata, batch, _DELTA), _field(metadata, batch, _DATA)
+            if delta is not None and metadata[delta]:
+                raise InvalidRecordError("malformed-arrow", "it adds to a dictionary: write it whole")
+            batch = None if data is None else _table(metadata, data)
+        compressed = batch is not None and _field(metadata, batch, _COMPRESSION) is not None
+        if compressed or _OLD_COMPRESSION in metadata:
             raise InvalidRecordError(
                 "malformed-arrow", "its buffers are compressed: send them plain and let Kafka compress"
             )
 
 
-def _compressed(metadata: bytes) -> bool:
-    """Whether a message is a batch, or a dictionary's batch, with the field ``compression``."""
-    (root,) = struct.unpack_from("<I", metadata)
-    kind = _field(metadata, root, _HEADER_TYPE)
-    header = _field(metadata, root, _HEADER)
-    if kind is None or header is None or metadata[kind] not in (_DICTIONARY, _RECORDS):
-        return False
-    table = header + int(struct.unpack_from("<I", metadata, header)[0])
-    if metadata[kind] == _DICTIONARY:
-        data = _field(metadata, table, _DATA)
-        if data is None:
-            return False
-        table = data + int(struct.unpack_from("<I", metadata, data)[0])
-    return _field(metadata, table, _COMPRESSION) is not None
+def _table(metadata: bytes, place: int) -> int:
+    """Where a table begins that a field refers to."""
+    return place + int(struct.unpack_from("<I", metadata, place)[0])
 
 
 def _field(metadata: bytes, table: int, number: int) -> int | None:

@@ -11,16 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streamgauge.errors import ConfigurationError, InvalidRecordError
+from streamgauge.errors import InvalidRecordError
 from streamgauge.profiles.arrow_reader import joined, read_stream
+from streamgauge.profiles.arrow_rows import finite, indices, is_text, plain_cells, rows_as_json, written_out
 from streamgauge.profiles.columns import LATEST_S, MISSING, Bad, codes_of, entities_of, labels_of, times_of
 from streamgauge.profiles.decoder import Decoded, Decoder, SourceRecord, plain_context
 from streamgauge.profiles.fields import UNIX_MS, UNIX_S
-from streamgauge.profiles.paths import path_of
 from streamgauge.profiles.profile import Profile
 
 CONTENT_TYPE = b"application/vnd.apache.arrow.stream"
@@ -74,14 +73,15 @@ class ColumnarDecoded(Decoded):
         )
 
     def context(self, row: int) -> dict[str, str | float | bool | None]:
-        """The profile's context fields of one row, for its alert."""
+        """The profile's context fields of one row, for its alert; a column that is not flat has none."""
         batch, at = self._batches[int(self.message[row])], int(self.good[row])
         known = [name for name in self._context if name in batch.schema.names]
-        return {name: plain_context(_finite(batch.column(name)[at].as_py())) for name in known}
+        cells = {name: plain_cells(batch.column(name).slice(at, 1)) for name in known}
+        return {name: plain_context(cell[0]) for name, cell in cells.items() if cell is not None}
 
     def row_as_json(self, message: int, row: int) -> bytes:
         """Any row of a readable message as a JSON object."""
-        return _rows_as_json(self._batches[message], [row])[0]
+        return rows_as_json(self._batches[message], [row])[0]
 
 
 class ColumnarDecoder(Decoder):
@@ -153,7 +153,9 @@ class ColumnarDecoder(Decoder):
 
     def _readable(self, record: SourceRecord) -> Any:
         """The message's rows, after all that concerns the message as a whole was checked."""
-        batch = read_stream(record.value, *self._limits)
+        batch, (most, _) = read_stream(record.value, *self._limits), self._limits
+        if (size := written_out(batch)) > most:
+            raise InvalidRecordError("too-large", f"{size} bytes of text written out; the limit is {most}")
         if batch.schema not in self._checked:
             self._check(batch.schema)
             self._checked = [batch.schema, *self._checked[: _SCHEMAS - 1]]
@@ -199,13 +201,14 @@ class ColumnarDecoder(Decoder):
         keep[rows] = False
         refused = [
             RefusedRow(int(message[row]), int(index[row]), *bad[row], value)
-            for row, value in zip(rows, _rows_as_json(batch, rows), strict=True)
+            for row, value in zip(rows, rows_as_json(batch, rows), strict=True)
         ]
         return decoded.only(keep), message[keep], refused
 
     def _check(self, schema: Any) -> None:
         """Raises InvalidRecordError where a column is missing that must be there, or of a wrong type."""
-        names = set(schema.names)
+        # A column of nulls brings nothing, for any number of rows: as good as none.
+        names = {column.name for column in schema if not _is_null(column.type)}
         if absent := sorted(set(self._needed) - names):
             raise InvalidRecordError("missing-column", f"no column {', '.join(map(repr, absent))}")
         features = [*self._numeric, *(name for name, _, _ in self._categorical)]
@@ -214,7 +217,7 @@ class ColumnarDecoder(Decoder):
             raise InvalidRecordError(
                 "missing-column", f"{len(absent)} of {len(features)} features have no column, first {absent[0]!r}"
             )
-        text, whole = (_is_text, _is_integer), (_is_integer, _is_boolean)
+        text, whole = (is_text, _is_integer), (_is_integer, _is_boolean)
         self._check_types(schema, self._numeric, (_is_integer, _is_floating), "numbers")
         categorical = [name for name, _, _ in self._categorical if name != self.profile.entity]
         self._check_types(schema, categorical, (*text, _is_boolean), "texts, integers or booleans")
@@ -222,7 +225,7 @@ class ColumnarDecoder(Decoder):
         times = (*text, _is_floating, _is_timestamp)
         self._check_types(schema, [self.profile.time.field], times, "texts, numbers or timestamps")
         if self._label is not None:
-            labels = (_is_text, *whole, _is_floating)
+            labels = (is_text, *whole, _is_floating)
             self._check_types(schema, [self._label.field], labels, "texts, numbers or booleans")
 
     @staticmethod
@@ -274,9 +277,9 @@ class ColumnarDecoder(Decoder):
                 1000.0 if format_ == UNIX_MS else 1.0
             )
         else:
-            return times_of([_finite(value) for value in column.to_pylist()], self._parse_time)
+            return times_of([finite(value) for value in column.to_pylist()], self._parse_time)
         odd = np.flatnonzero(~((times > 0) & (times < LATEST_S)))
-        shown = [_finite(value) for value in column.take(_indices(odd)).to_pylist()]
+        shown = plain_cells(column.take(indices(odd))) or []
         why = {
             row: ("missing-time", "no event time")
             if value is None
@@ -299,7 +302,7 @@ class ColumnarDecoder(Decoder):
         if column is None or self._label is None:
             return np.full(batch.num_rows, np.nan, np.float32)
         distinct, place = _distinct(column)
-        return labels_of([_finite(value) for value in distinct], self._label)[place]
+        return labels_of([finite(value) for value in distinct], self._label)[place]
 
 
 def _column(batch: Any, name: str) -> Any | None:
@@ -313,35 +316,6 @@ def _distinct(column: Any) -> tuple[list[Any], NDArray[np.int64]]:
     values = [*encoded.dictionary.to_pylist(), None]
     indices = encoded.indices.fill_null(len(values) - 1) if encoded.null_count else encoded.indices
     return values, indices.to_numpy(zero_copy_only=False).astype(np.int64)
-
-
-def _rows_as_json(batch: Any, rows: list[int]) -> list[bytes]:
-    if not rows:
-        return []
-    return [msgspec.json.encode(_nested(row)) for row in batch.take(_indices(rows)).to_pylist()]
-
-
-def _nested(row: dict[str, Any]) -> dict[str, Any]:
-    """Columns named by a path within the objects that a JSON record has there."""
-    out: dict[str, Any] = {}
-    for name, value in row.items():
-        try:
-            *outer, last = path_of(name)
-        except ConfigurationError:  # no path of the profile's
-            outer, last = [], name
-        level = out
-        for key in outer:
-            if not isinstance(level := level.setdefault(key, {}), dict):
-                break
-        else:
-            level[last] = value
-    return out
-
-
-def _indices(rows: Any) -> Any:
-    import pyarrow as pa
-
-    return pa.array(rows, pa.int64())
 
 
 def _stacked(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -364,11 +338,6 @@ def _runs(readable: Sequence[int], batches: Sequence[Any]) -> Iterator[list[int]
 def _raise_first(bad: Bad) -> None:
     for why in bad.values():
         raise InvalidRecordError(*why)
-
-
-def _finite(value: Any) -> Any:
-    """None for numbers that JSON has not: there they are missing cells too."""
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _types() -> Any:
@@ -399,9 +368,3 @@ def _is_timestamp(kind: Any) -> bool:
 
 def _is_dictionary(kind: Any) -> bool:
     return bool(_types().is_dictionary(kind))
-
-
-def _is_text(kind: Any) -> bool:
-    types = _types()
-    inner = kind.value_type if types.is_dictionary(kind) else kind
-    return bool(types.is_string(inner) or types.is_large_string(inner))

@@ -202,6 +202,64 @@ def test_a_message_that_is_wrong_as_a_whole_says_why(reason: str, said: str, val
     assert said in decoded.refused[0].detail
 
 
+def with_delta() -> bytes:
+    """Two batches, the second of which adds a word to the first one's dictionary."""
+    words = [pa.array(values).dictionary_encode() for values in (["p1"], ["p1", "p2"])]
+    batches = [pa.RecordBatch.from_arrays([word], ["machine"]) for word in words]
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True)
+    with pa.ipc.new_stream(sink, batches[0].schema, options=options) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    value: bytes = sink.getvalue().to_pybytes()
+    return value
+
+
+LONG_WORD = pa.DictionaryArray.from_arrays(pa.array([0] * 100, pa.int8()), pa.array(["w" * 200_000]))
+BILLION_NULLS = pa.ListArray.from_arrays(pa.array([0, 10**8, 10**9], pa.int32()), pa.nulls(10**9))
+
+
+@pytest.mark.parametrize(
+    ("said", "value"),
+    [
+        ("adds to a dictionary", with_delta()),
+        ("bytes of text written out", stream({"at": pa.nulls(100, pa.string()), "unknown": LONG_WORD})),
+        ("rows in a message of", stream({"at": pa.nulls(60_500)})),
+        ("no column 'at'", stream({**PLAIN, "at": pa.nulls(3)})),
+    ],
+)
+def test_a_message_that_claims_more_than_it_brings_is_refused(said: str, value: bytes) -> None:
+    (refused,) = decode(value).refused
+    assert refused.row is None
+    assert said in refused.detail
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        pa.array([b"\xff", None]),
+        pa.array([1, -5], pa.timestamp("ns", tz="No/Where")),
+        pa.array([2**62, 0], pa.timestamp("s")),
+        pa.array([5, 7], pa.duration("ns")),
+        BILLION_NULLS,
+    ],
+)
+def test_a_column_of_any_type_spoils_neither_dead_letter_nor_alert(strange: pa.Array) -> None:
+    columns = columns_of([GOOD, {**GOOD, "pressure": math.nan}])
+    decoded = decode(stream({**columns, "operator": strange}))
+    assert json.dumps(decoded.context(0))
+    (row,) = decoded.refused
+    assert (row.row, row.reason) == (1, "missing-field")
+    assert json.loads(row.value or b"")["machine"] == "p1"
+
+
+def test_a_time_beyond_all_calendars_refuses_its_row_only() -> None:
+    times = pa.array([1714557600_000_000, 2**62, None], pa.timestamp("us", tz="No/Where"))
+    decoded = decode(stream({**columns_of([GOOD] * 3), "at": times}))
+    assert decoded.times.tolist() == [1714557600.0]
+    assert reasons(decoded) == [(1, "bad-time"), (2, "missing-time")]
+
+
 def test_too_few_columns_refuse_the_message() -> None:
     profile = load_profile("nsl-kdd")
     time, entity = profile.time.field, profile.entity
