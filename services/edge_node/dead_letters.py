@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from services.runtime.log import LogRecord, Outgoing
 
+CONTENT_TYPE_BYTES = 200
 KEPT_BYTES = 64 * 1024
 """Of a longer value the first so many bytes are kept, with the hash of the whole."""
 
@@ -50,7 +51,9 @@ def dead_letter(topic: str, node: str, refused: Refused) -> Outgoing:
     ]
     if refused.row is None:
         value = record.value
-        headers += [header for header in record.headers if header[0] == "content-type"]
+        # A header of a foreign message may be null or as large as the message.
+        types = [said for name, said in record.headers if name == "content-type" and said]
+        headers += [("content-type", said[:CONTENT_TYPE_BYTES]) for said in types[:1]]
     else:
         value = refused.value
         headers += [("sg_row", str(refused.row).encode()), ("content-type", b"application/json")]

@@ -68,5 +68,5 @@ def held(record: LogRecord, time: float) -> Held:
         record.timestamp,
         record.key,
         record.value,
-        tuple((name, bytes(value)) for name, value in record.headers or ()),
+        tuple((name, bytes(value or b"")) for name, value in record.headers or ()),  # Kafka allows null
     )

@@ -49,6 +49,28 @@ BAD: dict[str, tuple[bytes | None, str]] = {
 }
 
 
+NULL: Any = None
+HEADERS: dict[str, tuple[tuple[str, bytes], ...]] = {
+    "null": (("content-type", NULL), ("trace", NULL)),
+    "huge": (("content-type", b"x" * 1_048_300),),
+}
+
+
+@pytest.mark.parametrize("window", ["", "reorder_s = 1\n"])
+@pytest.mark.parametrize("name", HEADERS)
+def test_strange_headers_stop_nothing(name: str, window: str, tmp_path: Path, bundle_path: Path) -> None:
+    profile = tmp_path / "profile.toml"
+    profile.write_text(window + PROFILE)
+    broker = memory_broker("records", 1)
+    bodies = [text(good(0)), text(good(1)), b"{", text(good(9))]
+    send(broker, *map(raw, bodies))
+    (log,) = broker.topics["records"].logs
+    log[:] = [record._replace(headers=HEADERS[name]) for record in log]  # others' producers send null headers too
+    ledger, letters = run(tmp_path, profile, bundle_path, broker)
+    assert [offset for _, offset in ledger.offsets][:2] == [0, 1]
+    assert [dict(letter.headers)["sg_position"] for letter in letters] == [b"records:0:2"]
+
+
 def run(tmp_path: Path, profile: Path, bundle: Path, broker: MemoryBroker) -> tuple[Scored, list[Any]]:
     ledger = Scored()
     settings = edge_settings(tmp_path / "state", profile, pinned_bundle=bundle)
