@@ -59,8 +59,11 @@ _HOPELESS = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError._BAD_MSG,
+    KafkaError._BAD_COMPRESSION,
+    KafkaError.MSG_SIZE_TOO_LARGE,
 )
-"""Waiting mends none of these."""
+"""Waiting mends none of these. After a damaged batch librdkafka would go on behind it: its records were lost."""
 
 
 def consumer_options(cluster: ClusterSettings, client_id: str, group_id: str) -> dict[str, Any]:
@@ -150,7 +153,7 @@ class RdkafkaLogConsumer:
         wanted = list(topics)
         if missing := sorted(set(wanted) - self._topics.now(wanted).keys()):
             raise TopicError(f"topic {', '.join(missing)} does not exist: create it")
-        self._rebalances = 0
+        self._rebalances = max(0, self._rebalances)
         self._kafka.subscribe(wanted, on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
     def _kept(self) -> _Kept:
@@ -177,6 +180,7 @@ class RdkafkaLogConsumer:
             failure, self._failure = self._failure, None
             raise failure
         records, lost = self._sorted(messages)
+        moves = self._moves
         try:
             resets = self._replaced_topics(lost) or (() if records else self._shrunk_logs())
         except BrokerError as error:
@@ -184,7 +188,7 @@ class RdkafkaLogConsumer:
             log.warning("cannot ask whether a log was replaced", why=str(error))
             self._move()
             return Polled()
-        if resets or not records:
+        if resets or not records or moves != self._moves:  # a move fetches the records again
             return Polled(resets=resets)
         for partition, batch in records.items():
             self._positions[partition] = batch[-1].offset + 1
@@ -226,6 +230,8 @@ class RdkafkaLogConsumer:
                 elif error.code() in _HOPELESS:
                     with broker_errors(self._cluster, f"reading {topic}"):
                         raise KafkaException(error)
+                else:
+                    log.debug("librdkafka", partition=f"{topic}:{number}", why=said(error))
                 continue
             partition = Partition(topic, number)
             # Not those of a partition that was revoked, or moved back, in the same call of `consume`.

@@ -208,6 +208,22 @@ def test_records_fetched_in_advance_are_not_handed_out_after_a_seek_or_an_assign
     assert [(r.partition, r.offset) for r in read(consumer, 10)[0]] == [(1, n) for n in range(2990, 3000)]
 
 
+def test_a_position_outside_of_one_log_doubles_no_record_of_another(log_backend: LogBackend) -> None:
+    topic = log_backend.create_topic(partitions=2)
+    log_backend.producer().deliver([r for n in range(2) for r in numbered(topic, 2000, partition=n)])
+    consumer = log_backend.consumer(f"group-{uuid.uuid4().hex}")
+    first, second = Partition(topic, 0), Partition(topic, 1)
+    consumer.assign({first: 0, second: 1000})
+    read(consumer, 1)
+    consumer.seek(second, 5000)
+    for _ in range(100):  # meanwhile records of the one arrive, and that the other has no such position
+        consumer.commit({first: Committed(0, "")})
+    offsets: list[int] = []
+    while not offsets or offsets[-1] < 1999:
+        offsets += [record.offset for record in read(consumer, 1)[0] if record.partition == 0]
+    assert len(set(offsets)) == len(offsets)
+
+
 def test_commits_between_polls_lose_no_record(log_backend: LogBackend) -> None:
     topic, group = log_backend.create_topic(), f"group-{uuid.uuid4().hex}"
     log_backend.producer().deliver(numbered(topic, 5000))
