@@ -63,7 +63,9 @@ class MixedSteps(ScoringSteps):
         scored = []
         for start, decoded in parts:
             scored += self._message_rows(messages[start:], decoded, context, scorer)
-        return scored, [(messages[i], why) for i, why in failed]
+        crashed = [(messages[i], why) for i, why in failed]
+        refuse_systematic(scored, crashed)
+        return scored, crashed
 
     def _message_rows(
         self,

@@ -26,6 +26,7 @@ from streamgauge.stream.alerts import AlertChange
 from streamgauge.stream.context import PartitionContext
 from streamgauge.stream.grouping import ScoredBatch
 from streamgauge.stream.learning import Learner, Settled
+from streamgauge.stream.reorder import Held
 
 log = get_logger("edge.node")
 Changes = list[tuple[Partition, str, AlertChange]]
@@ -87,7 +88,8 @@ class Node:
         with self._guard.marked(innocent):
             changes: Changes = []
             for partition, batch in innocent.items():
-                parts, crashed = self._steps_of(partition).run(batch, contexts[partition], self.scorer)
+                due: list[LogRecord] = [*self._left_over(partition, contexts[partition]), *batch]
+                parts, crashed = self._steps_of(partition).run(due, contexts[partition], self.scorer)
                 out += [self._crashed(record, why) for record, why in crashed]
                 out += self._handle(partition, contexts[partition], parts, changes)
             if changes:
@@ -136,6 +138,14 @@ class Node:
             waiting = contexts[partition].reorder.drop()
             out += [self._crashed(r, "waited for its turn when the node crashed") for r in waiting]
         return {p: batch for p, batch in kept.items() if batch}, out
+
+    def _left_over(self, partition: Partition, context: PartitionContext) -> list[Held]:
+        """What waits in a way that the profile, changed meanwhile, knows no more: it would wait, and hold the
+        commit, for ever."""
+        profile = self._profiles.of(partition.topic)
+        if profile.long is None and (dropped := context.pivot.drop_open()):
+            log.warning("open ticks dropped, the layout is no longer long", partition=str(partition), ticks=dropped)
+        return context.reorder.drop() if not profile.reorder_s else []
 
     def _crashed(self, record: LogRecord, why: str) -> Outgoing:
         refused = Refused(record, "crashed", why)

@@ -101,6 +101,12 @@ class Sources:
 
     def _read(self) -> None:
         known = {topic: self._consumer.partitions(topic) for topic in sorted(self._topics)}
+        gone = {topic for topic, partitions in known.items() if not partitions} - set(self._settings.topics)
+        if gone:  # of the pattern's, deleted since
+            self._topics -= gone
+            known = {topic: partitions for topic, partitions in known.items() if topic not in gone}
+            for partition in [p for p in self.contexts if p.topic in gone]:
+                self._left[partition] = self.contexts.pop(partition)
         for topic, partitions in known.items():
             if not partitions:
                 raise TopicError(

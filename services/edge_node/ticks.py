@@ -48,6 +48,13 @@ class TickSteps(ScoringSteps):
         first = replace(nothing, records=records, decoded=decoded, outcomes=Counter(outcomes))
         return [first, *scored], crashed
 
+    def rest(self, context: PartitionContext, scorer: Scorer | None) -> tuple[list[Scored], list[Crashed]]:
+        """Score the open ticks as they are; one that throws is dropped, since no message closed it."""
+        ticks = context.pivot.finish()
+        parts, failed = bisect(lambda part: self._ticks(part, context, scorer), ticks, NO_RECORDS_FAULT)
+        dropped = replace(self._ticks(ticks[:0], context, None), outcomes=Counter(dropped=len(failed)))
+        return [*(part for _, part in parts), dropped], []
+
     def _ticks(self, ticks: Ticks, context: PartitionContext, scorer: Scorer | None) -> Scored:
         scored = self._rows((), decoded_ticks(ticks, self._profile), ticks.offsets, context, scorer)
         kept = np.isin(ticks.offsets, scored.offsets)

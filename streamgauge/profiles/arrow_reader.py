@@ -2,8 +2,8 @@
 
 Arrow verifies the metadata of a message, but not what it says of the buffers; `validate(full=True)` does that, and
 it is called on every batch before a cell is looked at. A message claims no more memory than it brings. Refused are
-compressed buffers (their claimed size is not checked), changes of a dictionary (each batch would keep a copy of the
-whole), and more rows than `max_rows` or than bytes (a column of nulls brings none).
+compressed buffers (their claimed size is not checked), additions to a dictionary (each batch would keep a copy of
+the whole), and more rows than `max_rows` or than bytes (a column of nulls brings none).
 """
 
 from __future__ import annotations

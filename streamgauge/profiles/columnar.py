@@ -279,7 +279,7 @@ class ColumnarDecoder(Decoder):
         else:
             return times_of([finite(value) for value in column.to_pylist()], self._parse_time)
         odd = np.flatnonzero(~((times > 0) & (times < LATEST_S)))
-        shown = plain_cells(column.take(indices(odd))) or []
+        shown = plain_cells(column.take(indices(odd.tolist()))) or []
         why = {
             row: ("missing-time", "no event time")
             if value is None

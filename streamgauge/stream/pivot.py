@@ -6,6 +6,7 @@ Everything depends on the order of the log and on event time only, never on wher
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -52,7 +53,8 @@ class Pivot:
         """Messages of the last `take` that came for a closed tick."""
         self._rule = TickRule(0, 1.0)
         self._watermark = -math.inf
-        self._entities: dict[str, EntityTicks] = {}  # by last message: the first one is silent for the longest
+        # By last message: the first one is silent for the longest. A plain dict would search for its first one.
+        self._entities: OrderedDict[str, EntityTicks] = OrderedDict()
         self._closed: list[tuple[str, OpenTick, int]] = []
 
     @property
@@ -214,7 +216,7 @@ class Pivot:
         rows = zip(state["ticks"], cells.reshape(shape).tolist(), seen.reshape(shape).tolist(), strict=True)
         for (i, number, *rest), values, times in rows:
             entities[int(i)][1].open[int(number)] = tick_of(rest, values, times)
-        new._watermark, new._entities = _seconds(state["watermark"]), dict(entities)
+        new._watermark, new._entities = _seconds(state["watermark"]), OrderedDict(entities)
         return new
 
 

@@ -145,6 +145,23 @@ def test_what_waits_when_the_topic_is_made_again_is_scored(
     node.end()
 
 
+def test_what_waits_is_scored_when_the_profile_waits_no_more(
+    tmp_path: Path, ordered_path: Path, profile_path: Path, bundle_path: Path
+) -> None:
+    broker = memory_broker("records", 1)
+    node, _ = node_of(tmp_path / "state", ordered_path, bundle_path, broker)
+    send(broker, good(0), good(2), good(1))
+    node.turns(lambda: at_end(node.edge))
+    node.end()
+    node, ledger = node_of(tmp_path / "state", profile_path, bundle_path, broker)
+    send(broker, good(3))
+    node.turns(lambda: at_end(node.edge))
+    assert [offset for _, offset in ledger.offsets] == [0, 2, 1, 3]
+    (context,) = node.loop.sources.contexts.values()
+    assert context.low_watermark == 4
+    node.end()
+
+
 class Deadly(Scored):
     def scored(self, partition: Partition, offsets: NDArray[np.int64], scores: NDArray[np.float64]) -> None:
         if 1 in offsets:

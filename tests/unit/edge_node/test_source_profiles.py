@@ -137,6 +137,11 @@ def test_a_pattern_reads_what_fits_and_what_comes_later_from_its_beginning(
     assert len(node.loop.sources.contexts) == 3
     send(broker, good(1), topic="hall-1")
     node.turns(lambda: node.loop.node.counts.topics["hall-1"].scored == 2)
+    broker.delete_topic("hall-2")
+    broker.create_topic("hall-3", 1)
+    send(broker, good(0), topic="hall-3")
+    node.turns(lambda: node.loop.node.counts.topics["hall-3"].scored == 1)
+    assert {p.topic for p in node.loop.sources.contexts} == {"hall-1", "hall-3"}
     node.end()
 
 

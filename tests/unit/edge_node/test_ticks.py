@@ -164,6 +164,22 @@ def end_of(node: RunningNode) -> None:
     node.turns(lambda: at_end(node.edge))
 
 
+def test_ticks_open_when_the_topic_is_made_again_are_scored(
+    tmp_path: Path, long_path: Path, bundle: tuple[str, Path]
+) -> None:
+    broker = memory_broker("records", 1)
+    node, ledger = node_of(tmp_path / "state", long_path, bundle, broker)
+    send(broker, *sent(good(0)), *sent(good(1))[:-1])
+    end_of(node)
+    assert len(ledger.offsets) == 1
+    broker.delete_topic("records")
+    broker.create_topic("records", 1)
+    send(broker, *sent(good(100)))
+    node.turns(lambda: len(ledger.offsets) == 3)
+    assert node.loop.node.counts.topics["records"].outcomes["partial"] == 1
+    node.end()
+
+
 def test_outcomes_are_counted_and_an_open_tick_holds_the_commit(
     tmp_path: Path, long_path: Path, bundle: tuple[str, Path]
 ) -> None:

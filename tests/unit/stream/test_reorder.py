@@ -68,6 +68,17 @@ def test_it_is_the_record_by_record_model_wherever_batches_and_lives_end(
     assert sorted(out, key=lambda record: record.offset) == held(times)
 
 
+def test_what_waits_is_bounded_in_bytes() -> None:
+    reorder = Reorder(most_bytes=1000)
+    records = [Held("t", 0, i, float(i), 0, b"k", b"v" * 299) for i in range(5)]
+    out = reorder.take(records, 100.0)
+    assert [record.offset for record in out] == [0, 1]
+    restored = Reorder.from_state(reorder.to_state())
+    restored.most_bytes = 1000
+    assert [record.offset for record in restored.take([records[0]], 100.0)] == [0]
+    assert [record.offset for record in restored.drop()] == [2, 3, 4]
+
+
 def test_with_enough_window_any_shuffle_within_it_is_undone() -> None:
     generator = np.random.default_rng(0)
     times = np.argsort(np.arange(200) + generator.uniform(0, 8, 200)).tolist()
