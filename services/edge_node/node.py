@@ -144,7 +144,9 @@ class Node:
         commit, for ever."""
         profile = self._profiles.of(partition.topic)
         if profile.long is None and (dropped := context.pivot.drop_open()):
-            log.warning("open ticks dropped, the layout is no longer long", partition=str(partition), ticks=dropped)
+            log.warning(
+                "open ticks dropped, the layout is no longer long", partition=str(partition), ticks=dropped
+            )
         return context.reorder.drop() if not profile.reorder_s else []
 
     def _crashed(self, record: LogRecord, why: str) -> Outgoing:
