@@ -78,10 +78,12 @@ class SourceReporter:
             if rule is not None:
                 silent |= {(partition, name) for name in context.health.silent(rule)}
                 stuck |= {(partition, s.entity, s.column): s for s in context.health.stuck(rule)}
+        # Also those of before: of a topic that another worker reads now nothing is silent here.
+        topics = {key[0].topic for key in (*self._silent, *self._stuck)} | {p.topic for p in contexts}
         self._tell(silent, stuck)
         for gauge, found in ((self._metrics.silent, silent), (self._metrics.stuck, stuck)):
             numbers = Counter(key[0].topic for key in found)
-            for topic in {partition.topic for partition in contexts}:
+            for topic in topics:
                 gauge.labels(topic).set(numbers[topic])
         return len(silent), len(stuck)
 

@@ -47,7 +47,6 @@ WRONG = [
     ("START", "earlest", "use earliest, latest or a time with its zone"),
     ("START", "2026-01-31T00:00:00", "a zone"),
     ("TOPICS", "records", "write JSON"),
-    ("TOPICS", "[]", "at least 1"),
     ("MODE", "groups", "'assigned' or 'group'"),
     ("DETECTOR", "autoencodr", "use one of autoencoder"),
     ("ALERTS__GAP_S", "-1", "greater than 0"),
@@ -85,11 +84,17 @@ def test_an_unknown_setting_names_the_nearest(monkeypatch: pytest.MonkeyPatch) -
     assert "did you mean STREAMGAUGE_EDGE_LEARN_LABELS?" in problem(monkeypatch, LEARN_LABEL="true")
 
 
-@pytest.mark.parametrize("name", ["NODE", "TOPICS", "PROFILE", "RECORDS__BOOTSTRAP_SERVERS", "STATE_DIR"])
+@pytest.mark.parametrize("name", ["NODE", "PROFILE", "RECORDS__BOOTSTRAP_SERVERS", "STATE_DIR"])
 def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.delenv(PREFIX + name)
     with pytest.raises(SettingsError, match=rf"{PREFIX}{name.partition('__')[0]} is not set: it is required"):
         load_settings(EdgeSettings)
+
+
+def test_what_is_read_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "topics or topic_pattern must say what is read" in problem(monkeypatch, TOPICS="[]")
+    monkeypatch.delenv(f"{PREFIX}TOPICS")
+    assert "topics or topic_pattern must say what is read" in problem(monkeypatch)
 
 
 def test_without_a_pinned_bundle_the_federation_s_settings_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:

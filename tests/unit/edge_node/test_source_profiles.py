@@ -108,6 +108,10 @@ def test_a_silent_entity_and_a_stuck_sensor_are_noticed_and_named_once(
     assert sorted(told) == [("entity fell silent", "lathe", None), ("sensor is stuck", "press", "flow")]
     assert registry.get_sample_value("streamgauge_edge_silent_entities", {"topic": "records"}) == 1
     assert registry.get_sample_value("streamgauge_edge_stuck_sensors", {"topic": "records"}) == 1
+    node.loop.sources.on_revoked(frozenset(node.loop.sources.contexts))
+    node.loop.reporter.report(node.loop, 0.0)
+    for gauge in ("silent_entities", "stuck_sensors"):  # another worker's now
+        assert registry.get_sample_value(f"streamgauge_edge_{gauge}", {"topic": "records"}) == 0
     node.end()
 
 

@@ -97,20 +97,21 @@ def test_a_state_saved_at_any_cut_gives_the_same_ticks(
     messages: list[Message], cuts: list[int], most: int, wait_s: float
 ) -> None:
     rule = TickRule(TAGS, 1.0, wait_s)
-    whole = Pivot(most)
+    whole = Pivot(most, most_ticks=4)
     expected = plain(take(whole, messages, rule)) + plain(whole.finish())
-    pivot, made = Pivot(most), []
+    pivot, made = Pivot(most, most_ticks=4), []
     edges = [0, *sorted(c % (len(messages) + 1) for c in cuts), len(messages)]
     for start, stop in itertools.pairwise(edges):
         made += plain(take(pivot, messages[start:stop], rule, start))
         pivot = Pivot.from_state(json.loads(json.dumps(pivot.to_state())), most)
+        pivot.most_ticks = 4
     made += plain(pivot.finish())
     assert repr(made) == repr(expected)  # NaN equals no NaN
 
 
 @given(MESSAGES, st.integers(1, 4), st.sampled_from([0.0, 2.0]))
 def test_no_message_is_lost_or_counted_twice(messages: list[Message], most: int, wait_s: float) -> None:
-    pivot, late, ticks, newest = Pivot(most), 0, [], {}
+    pivot, late, ticks, newest = Pivot(most, most_ticks=6), 0, [], {}
     for i, message in enumerate(messages):
         closed = take(pivot, [message], TickRule(TAGS, 1.0, wait_s), i)
         late += pivot.late
@@ -121,7 +122,7 @@ def test_no_message_is_lost_or_counted_twice(messages: list[Message], most: int,
     ticks += plain(pivot.finish())
     offsets = [offset for _, _, offset, *_ in ticks]
     assert len(set(offsets)) == len(offsets)  # ids never repeat
-    assert set(newest.values()) <= set(offsets) or most < 5
+    assert set(newest.values()) <= set(offsets)
     assert late + len(newest) <= len(messages)
     assert pivot.open_ticks == 0
 
@@ -176,6 +177,18 @@ def test_beyond_the_most_entities_the_one_silent_for_longest_is_closed() -> None
     pivot = Pivot(2)
     (tick,) = plain(take(pivot, [Message(1.0, name, 0, 1.0) for name in ("a", "b", "c")]))
     assert tick[0] == "a"
+
+
+def test_beyond_the_most_open_ticks_the_entity_silent_for_longest_is_closed() -> None:
+    pivot, rule = Pivot(most_ticks=3), TickRule(TAGS, 1.0, 5.0)
+    first = [Message(9.0, "a", 0, 1.0), Message(9.0, "b", 0, 2.0), Message(10.0, "a", 0, 3.0)]
+    assert not len(take(pivot, first, rule))
+    restored = Pivot.from_state(pivot.to_state())
+    restored.most_ticks = 3
+    for one in (pivot, restored):
+        ticks = take(one, [Message(10.0, "c", 0, 4.0), Message(11.0, "a", 0, 5.0)], rule, first=3)
+        assert (ticks.entities, ticks.offsets.tolist()) == (["b", "c"], [1, 3])
+        assert one.open_ticks == 3
 
 
 def test_the_newest_value_of_a_tag_counts_and_any_label_of_an_attack() -> None:
