@@ -79,7 +79,8 @@ class SourceReporter:
                 silent |= {(partition, name) for name in context.health.silent(rule)}
                 stuck |= {(partition, s.entity, s.column): s for s in context.health.stuck(rule)}
         # Also those of before: of a topic that another worker reads now nothing is silent here.
-        topics = {key[0].topic for key in (*self._silent, *self._stuck)} | {p.topic for p in contexts}
+        before = {partition for partition, _ in self._silent} | {partition for partition, _, _ in self._stuck}
+        topics = {partition.topic for partition in before | contexts.keys()}
         self._tell(silent, stuck)
         for gauge, found in ((self._metrics.silent, silent), (self._metrics.stuck, stuck)):
             numbers = Counter(key[0].topic for key in found)
