@@ -110,8 +110,8 @@ def _records(source: str, limit: int, servers: str | None) -> Sequence[Any]:
     path = Path(source)
     if path.is_file():
         return from_file(path, limit)
-    if path.suffix or "/" in source:
-        raise DataError(f"file {source}: there is none; give a file, or the name of a topic")
+    if path.is_dir() or "/" in source:
+        raise DataError(f"{source}: is no file; give a file, or the name of a topic")
     consumer = open_consumer(load_site(servers).records, client_id="profile-tools", stop=threading.Event())
     try:
         return from_topic(consumer, source, limit)

@@ -60,7 +60,7 @@ class Sites:
     def _from_file(self, path: Path) -> None:
         try:
             tables = tomllib.loads(path.read_text(encoding="utf-8")).get("attack", [])
-        except (OSError, tomllib.TOMLDecodeError) as error:
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigurationError(
                 f"attacks {path}: {error}; give none, schedule or a TOML file with [[attack]] tables"
             ) from None

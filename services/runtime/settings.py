@@ -138,9 +138,11 @@ def load_site(bootstrap_servers: str | None = None) -> SiteSettings:
         return SiteSettings(**given)
     except ValidationError as error:
         prefix = str(SiteSettings.model_config.get("env_prefix", ""))
-        raise SettingsError(
-            "\n".join(_line(prefix, detail) for detail in error.errors(include_url=False))
-        ) from None
+        lines = [_line(prefix, detail) for detail in error.errors(include_url=False)]
+        lines += ["or give --bootstrap-servers host:port"] if not bootstrap_servers else []
+        raise SettingsError("\n".join(lines)) from None
+    except SourceError as error:
+        raise SettingsError(_not_json(str(SiteSettings.model_config.get("env_prefix", "")), error)) from None
 
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -199,7 +201,10 @@ def _not_json(prefix: str, error: SourceError) -> str:
     name = f"{prefix}{field[1]}".upper()
     value = os.environ.get(name, "")
     shown = _HIDDEN if any(word in (name + value).lower() for word in _SECRET_WORDS) else value
-    return f'{name}={shown}: write JSON, e.g. ["a", "b"] for a list or {{"a": 1}} for a group'
+    return (
+        f'{name}={shown}: write JSON, e.g. ["a", "b"] for a list or {{"a": 1}} for a group, '
+        f"or set one of the group by {name}{_NESTED}..."
+    )
 
 
 def _unknown_variables(cls: type[BaseModel], prefix: str, environment: Mapping[str, str]) -> Iterator[str]:
@@ -219,12 +224,17 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]}?" if close else "there are no settings"
 
 
+_CLUSTERS = (["records"], ["federation_cluster"])
+"""Groups of settings that name a Kafka cluster."""
+
+
 def _line(prefix: str, detail: ErrorDetails) -> str:
     path = [str(part) for part in detail["loc"]]
     name = (prefix + _NESTED.join(path)).upper() if path else f"{prefix}*"
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "missing":
-        return f"{name} is not set: it is required"
+        server = f"; e.g. {name}{_NESTED}BOOTSTRAP_SERVERS=host:9092" if path[-1:] in _CLUSTERS else ""
+        return f"{name} is not set: it is required{server}"
     if detail["type"] == "extra_forbidden":
         return f"{name}: no such setting"
     value = detail["input"]

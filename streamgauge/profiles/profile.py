@@ -146,7 +146,10 @@ def load_profile(name_or_path: str | Path) -> Profile:
         path = Path(name_or_path)
         if not path.is_file():
             raise UnknownNameError(f"profile {text!r}: no such file; give a path or one of {_known()}")
-        return parse_profile(path.read_text("utf-8"), where=text)
+        try:
+            return parse_profile(path.read_text("utf-8"), where=text)
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(f"profile {text!r} is no UTF-8 text ({error.reason}); is it TOML?") from None
     if text not in bundled_profiles():
         raise UnknownNameError(f"unknown profile {text!r}; known: {_known()}; or give the path of a .toml file")
     file = resources.files("streamgauge.profiles") / f"{text.replace('-', '_')}.toml"

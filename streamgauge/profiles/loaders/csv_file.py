@@ -100,7 +100,11 @@ def _decoded(line: bytes) -> str:
 
 
 def _cells(line: bytes, delimiter: str) -> tuple[str, ...]:
-    return tuple(cell.strip() for cell in next(csv.reader([_decoded(line).strip("\r")], delimiter=delimiter), []))
+    try:
+        cells = next(csv.reader([_decoded(line).strip("\r")], delimiter=delimiter), [])
+    except csv.Error as error:
+        raise DataError(f"the header {line[:60]!r} cannot be read ({error}); is it a CSV file?") from None
+    return tuple(cell.strip() for cell in cells)
 
 
 @dataclass(frozen=True)

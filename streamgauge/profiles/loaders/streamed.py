@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from streamgauge.errors import ConfigurationError
+from streamgauge.errors import ConfigurationError, DataError
 from streamgauge.profiles.fields import ISO8601, STRPTIME, UNIX_MS
 from streamgauge.profiles.loaders.base import LOADERS, Dataset
 from streamgauge.profiles.loaders.csv_file import names_all, with_header
@@ -90,7 +90,10 @@ def _parquet_blocks(
         raise ConfigurationError("reading Parquet needs pyarrow; pip install 'streamgauge[data]'") from error
 
     with open_input(each) as (stream, _):
-        file = parquet.ParquetFile(stream)
+        try:
+            file = parquet.ParquetFile(stream)
+        except pa.ArrowInvalid as error:
+            raise DataError(f"file {each.name}: is no Parquet file ({error})") from None
         share = each.size_bytes / max(1, file.metadata.num_rows)
         for batch in file.iter_batches(_PARQUET_ROWS):
             columns = [_as_text(column, profile) for column in batch.columns]

@@ -13,6 +13,7 @@ from streamgauge.errors import ConfigurationError, DataError, UnknownNameError
 from streamgauge.profiles.columns import time_parser
 from streamgauge.profiles.loaders import LOADERS, Table, load
 from streamgauge.profiles.loaders.ciciot2023 import FAMILIES, family_of
+from streamgauge.profiles.loaders.own_file import load_own
 from streamgauge.profiles.loaders.swat import stage_of
 from streamgauge.profiles.loaders.ton_iot import DEVICES
 from streamgauge.profiles.profile import bundled_profiles, load_profile
@@ -312,3 +313,10 @@ def test_the_decoder_takes_times_with_blanks_around() -> None:
     assert parse(" 28/12/2015 10:00:00 AM") == 1451296800.0
     with pytest.raises(TypeError):
         parse(28)
+
+
+def test_a_header_that_no_csv_file_has_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "binary.csv"
+    path.write_bytes(b"a,b\rc,\x00\r\xffd\n1,2\n")
+    with pytest.raises(DataError):
+        load_own(path, load_profile("skab"))

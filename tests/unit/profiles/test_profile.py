@@ -116,3 +116,10 @@ def test_the_label_is_never_a_feature() -> None:
 def test_an_unknown_profile_names_the_known_ones(name: str) -> None:
     with pytest.raises(UnknownNameError, match="nsl-kdd, plant, skab"):
         load_profile(name)
+
+
+def test_a_profile_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "binary.toml"
+    path.write_bytes(b"\xff\xfe\x00binary")
+    with pytest.raises(ConfigurationError, match=r"binary\.toml' is no UTF-8 text"):
+        load_profile(path)
