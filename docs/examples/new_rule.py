@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from streamgauge.federation.rules_base import RULES, Facts, Vector, check_config, check_updates
+from streamgauge.config import check_config
+from streamgauge.federation.rules_base import RULES, Facts, Vector, check_updates
 
 
 @RULES.register("equal_mean")
@@ -24,7 +25,7 @@ def equal_mean(updates: Vector, counts: Vector, config: Mapping[str, Any], facts
         ConfigurationError: the config is not empty.
     Fails when: a single node sends a hostile delta, or a node of few records has odd ones.
     """
-    check_config("equal_mean", config)
+    check_config("rule", "equal_mean", config)
     check_updates(updates, counts)
     mean: Vector = updates.mean(axis=0)
     return mean

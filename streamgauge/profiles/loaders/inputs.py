@@ -6,12 +6,13 @@ import gzip
 import io
 import lzma
 import os
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from streamgauge.errors import DataError
@@ -129,10 +130,18 @@ def _untarred(path: Path, unpacked: Path) -> list[Input]:
     """The members of a tar archive, unpacked to disk in constant memory."""
     target = unpacked / f"{len(list(unpacked.iterdir()))}"
     target.mkdir()
+    inputs: list[Input] = []
     with _readable(path), tarfile.open(path) as archive:
-        archive.extractall(target, filter="data")
-    files = [p for p in target.rglob("*") if p.is_file()]
-    return [Input(plain_name(p.relative_to(target).as_posix()), p) for p in files]
+        # By hand: `filter="data"` came with Python 3.11.4 only, and without it a member may be written anywhere.
+        for number, member in enumerate(archive):
+            if (content := archive.extractfile(member) if member.isfile() else None) is None:
+                continue
+            name = "/".join(part for part in PurePosixPath(member.name).parts if part not in ("/", "..", "."))
+            file = target / f"{number}{PurePosixPath(name).suffix}"
+            with content, file.open("wb") as out:
+                shutil.copyfileobj(content, out)
+            inputs.append(Input(plain_name(name), file))
+    return inputs
 
 
 @contextmanager

@@ -146,9 +146,9 @@ def test_training_modifies_neither_base_nor_rows_and_repeats_exactly(case: Case)
     x, y = normal_rows(100, 2), np.full(100, np.nan, np.float32)
     base = {name: array.copy() for name, array in case.fresh.weights.items()}
     state = torch.random.get_rng_state()
-    plan = TrainingPlan(epochs=2, seed=9)
+    plan = TrainingPlan(epochs=2, batch_size=32, seed=9)  # several batches: which rows come together is drawn
     first, second = (train(case.detector, base, (x, y), plan) for _ in range(2))
-    other = train(case.detector, base, (x, y), TrainingPlan(epochs=2, seed=10))
+    other = train(case.detector, base, (x, y), TrainingPlan(epochs=2, batch_size=32, seed=10))
     assert torch.equal(state, torch.random.get_rng_state()), "the global generator was used"
     assert all(np.array_equal(base[name], array) for name, array in case.fresh.weights.items())
     assert np.array_equal(x, normal_rows(100, 2))

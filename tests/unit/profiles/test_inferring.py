@@ -153,7 +153,7 @@ def test_files_of_lines_and_csv_and_the_commands(tmp_path: Path, capsys: pytest.
     assert first == {"time": "2024-05-01 10:00:00", "host": "a", "level": 1.5, "code": "007"}
     assert second["level"] is None
     assert infer(str(tmp_path / "none.csv"), 10, None, None) == 2
-    assert "there is none" in capsys.readouterr().err
+    assert "is no file" in capsys.readouterr().err
     (tmp_path / "bad.toml").write_text("name = 1\n")
     assert check_source(str(tmp_path / "bad.toml"), str(table), 10, None) == 2
     assert len(capsys.readouterr().err.splitlines()) == 4  # name, title, time, entity
