@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from services.replay.messages import Headers, Messages
+from services.replay.messages import Messages
 from services.replay.settings import ReplaySettings
 from services.runtime.kafka import open_producer
 from services.runtime.log import Outgoing, Producer
 from services.runtime.rdkafka import chosen
+
+if TYPE_CHECKING:
+    from services.runtime.rdkafka_producer import RdKafkaProducer
 
 CLIENT_ID = "streamgauge-replay"
 
@@ -51,22 +53,6 @@ class DeliveringSender:
         self._producer.close()
 
 
-class BulkProducer(Protocol):
-    """What `RdSender` needs of `services.runtime.rdkafka_producer`, which is imported only where it is used."""
-
-    def hand_over(  # noqa: D102
-        self,
-        topics: Sequence[str],
-        keys: Sequence[bytes],
-        values: Sequence[bytes],
-        headers: Sequence[Headers],
-        partitions: Sequence[int],
-        stamps_ms: Sequence[int],
-    ) -> None: ...
-    def flush(self) -> None: ...  # noqa: D102
-    def close(self) -> None: ...  # noqa: D102
-
-
 def open_sender(settings: ReplaySettings, stop: threading.Event) -> Sender:
     """The client of the settings.
 
@@ -83,7 +69,7 @@ def open_sender(settings: ReplaySettings, stop: threading.Event) -> Sender:
 class RdSender:
     """On librdkafka, which sends while the next messages are made."""
 
-    def __init__(self, producer: BulkProducer) -> None:
+    def __init__(self, producer: RdKafkaProducer) -> None:
         self._producer = producer
 
     def send(self, messages: Messages, low: int, high: int) -> None:

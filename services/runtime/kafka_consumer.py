@@ -25,12 +25,13 @@ from kafka.errors import (
     RebalanceInProgressError,
     UnknownMemberIdError,
 )
+from typing_extensions import override
 
 from services.runtime.errors import BrokerError, TopicError
 from services.runtime.kafka import broker_errors, connect, consumer_options, open_admin
 from services.runtime.kafka_admin import plain_id
 from services.runtime.kafka_rebalance import Rebalance
-from services.runtime.log import Committed, LogReset, Partition, Polled
+from services.runtime.log import Committed, Consumer, LogReset, Partition, Polled
 from services.runtime.out_of_range import nearest_offset
 from services.runtime.settings import ClusterSettings
 
@@ -42,7 +43,7 @@ _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.001, 0.05
 _LOST_PARTITIONS = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 
 
-class KafkaLogConsumer:
+class KafkaLogConsumer(Consumer):
     """See `services.runtime.log.Consumer`; made by `services.runtime.kafka.open_consumer`."""
 
     def __init__(self, cluster: ClusterSettings, client_id: str, group_id: str | None) -> None:
@@ -56,11 +57,13 @@ class KafkaLogConsumer:
         with broker_errors(cluster, "connecting"):
             self._kafka = connect(KafkaConsumer, consumer_options(cluster, client_id, group_id))
 
-    def assign(self, positions: Mapping[Partition, int]) -> None:  # noqa: D102 - see log.Consumer
+    @override
+    def assign(self, positions: Mapping[Partition, int]) -> None:
         self._kafka.assign([TopicPartition(*partition) for partition in positions])
         self._started(positions)
 
-    def subscribe(  # noqa: D102
+    @override
+    def subscribe(
         self,
         topics: Iterable[str],
         on_assigned: Callable[[frozenset[Partition]], Mapping[Partition, int]],
@@ -86,7 +89,8 @@ class KafkaLogConsumer:
         # The id that is known stays: if the topic was replaced since, the next poll has to notice.
         self._ids = {topic: self._ids.get(topic, topic_id) for topic, topic_id in current.items()}
 
-    def poll(self, timeout_s: float) -> Polled:  # noqa: D102
+    @override
+    def poll(self, timeout_s: float) -> Polled:
         started = time.monotonic()
         try:
             batches = self._fetch(timeout_s)
@@ -135,22 +139,27 @@ class KafkaLogConsumer:
             self._pause_s = _SHORTEST_PAUSE_S
         return batches
 
-    def seek(self, partition: Partition, offset: int) -> None:  # noqa: D102
+    @override
+    def seek(self, partition: Partition, offset: int) -> None:
         self._kafka.seek(TopicPartition(*partition), offset)
 
-    def partitions(self, topic: str) -> frozenset[Partition]:  # noqa: D102
+    @override
+    def partitions(self, topic: str) -> frozenset[Partition]:
         with open_admin(self._cluster, client_id=self._client_id) as admin:
             count = admin.partition_counts([topic]).get(topic, 0)
         return frozenset(Partition(topic, number) for number in range(count))
 
-    def topics(self) -> frozenset[str]:  # noqa: D102
+    @override
+    def topics(self) -> frozenset[str]:
         with broker_errors(self._cluster, "asking for topics"):
             return frozenset(self._kafka.topics())
 
-    def beginning(self, partition: Partition) -> int:  # noqa: D102
+    @override
+    def beginning(self, partition: Partition) -> int:
         return self._offset(self._kafka.beginning_offsets, partition)
 
-    def end(self, partition: Partition) -> int:  # noqa: D102
+    @override
+    def end(self, partition: Partition) -> int:
         return self._offset(self._kafka.end_offsets, partition)
 
     def _offset(self, lookup: Callable[[list[Any]], Mapping[Any, int]], partition: Partition) -> int:
@@ -158,13 +167,15 @@ class KafkaLogConsumer:
         with broker_errors(self._cluster, f"asking for offsets of {partition}"):
             return lookup([known])[known]
 
-    def offset_at(self, partition: Partition, timestamp_ms: int) -> int:  # noqa: D102
+    @override
+    def offset_at(self, partition: Partition, timestamp_ms: int) -> int:
         known = TopicPartition(*partition)
         with broker_errors(self._cluster, f"asking for an offset of {partition} by time"):
             found = self._kafka.offsets_for_times({known: timestamp_ms})[known]
         return found.offset if found is not None else self.end(partition)
 
-    def lag(self, partition: Partition) -> int | None:  # noqa: D102
+    @override
+    def lag(self, partition: Partition) -> int | None:
         known = TopicPartition(*partition)
         if known not in self._kafka.assignment():
             return None
@@ -179,10 +190,12 @@ class KafkaLogConsumer:
             return None
         return position
 
-    def topic_id(self, topic: str) -> str | None:  # noqa: D102
+    @override
+    def topic_id(self, topic: str) -> str | None:
         return self._current_ids({topic}).get(topic)
 
-    def commit(self, offsets: Mapping[Partition, Committed]) -> bool:  # noqa: D102
+    @override
+    def commit(self, offsets: Mapping[Partition, Committed]) -> bool:
         wanted = {
             TopicPartition(*partition): OffsetAndMetadata(committed.offset, committed.metadata, -1)
             for partition, committed in offsets.items()
@@ -198,16 +211,19 @@ class KafkaLogConsumer:
                 raise
         return True
 
-    def committed(self, partition: Partition) -> Committed | None:  # noqa: D102
+    @override
+    def committed(self, partition: Partition) -> Committed | None:
         with broker_errors(self._cluster, f"asking for the commit of {partition}"):
             found = self._kafka.committed(TopicPartition(*partition), metadata=True)
         return Committed(found.offset, found.metadata or "") if found is not None else None
 
     @property
-    def generation(self) -> int:  # noqa: D102
+    @override
+    def generation(self) -> int:
         return int(self._kafka.group_metadata().generation_id) if self._rebalance is not None else -1
 
-    def close(self) -> None:  # noqa: D102
+    @override
+    def close(self) -> None:
         if self._rebalance is not None:
             self._rebalance.closing = True
         self._kafka.close(autocommit=False, timeout_ms=_COMMIT_TIMEOUT_MS)

@@ -16,10 +16,11 @@ from typing import Any
 import structlog
 from kafka import KafkaProducer
 from kafka.errors import AuthorizationError, InvalidTopicError, KafkaError, MessageSizeTooLargeError
+from typing_extensions import override
 
 from services.runtime.errors import BrokerError, MessageTooLargeError, StoppedError, TopicError
 from services.runtime.kafka import broker_errors, connect, open_admin, producer_options
-from services.runtime.log import Outgoing, Partition, Sent
+from services.runtime.log import Outgoing, Partition, Producer, Sent
 from services.runtime.logging import Paced
 from services.runtime.settings import ClusterSettings
 
@@ -32,7 +33,7 @@ _WAIT_SLICE_S = 0.25
 _RETRY_PAUSE_S = 0.2
 
 
-class KafkaLogProducer:
+class KafkaLogProducer(Producer):
     """See `services.runtime.log.Producer`; made by `services.runtime.kafka.open_producer`."""
 
     def __init__(self, cluster: ClusterSettings, client_id: str, stop: threading.Event) -> None:
@@ -44,7 +45,8 @@ class KafkaLogProducer:
         self._limits_until = 0.0
         self._failures = Paced()
 
-    def deliver(self, records: Sequence[Outgoing]) -> list[Sent]:  # noqa: D102 - see log.Producer
+    @override
+    def deliver(self, records: Sequence[Outgoing]) -> list[Sent]:
         self._check(records)
         grace = _Grace(self._stop)
         sent: dict[int, Sent] = {}
@@ -167,7 +169,8 @@ class KafkaLogProducer:
         }
         self._limits_until = time.monotonic() + _LIMITS_MAX_AGE_S
 
-    def close(self) -> None:  # noqa: D102
+    @override
+    def close(self) -> None:
         self._discard()
 
 

@@ -25,21 +25,32 @@ class LogRecord(Protocol):
     """A record as read; kafka-python's own record class fits, so nothing is copied."""
 
     @property
-    def topic(self) -> str: ...  # noqa: D102
+    def topic(self) -> str:
+        """Name of the topic."""
+
     @property
-    def partition(self) -> int: ...  # noqa: D102
+    def partition(self) -> int:
+        """Number of the partition."""
+
     @property
-    def offset(self) -> int: ...  # noqa: D102
+    def offset(self) -> int:
+        """Position in the partition."""
+
     @property
     def timestamp(self) -> int:
         """Milliseconds since the epoch."""
 
     @property
-    def key(self) -> bytes | None: ...  # noqa: D102
+    def key(self) -> bytes | None:
+        """As sent."""
+
     @property
-    def value(self) -> bytes | None: ...  # noqa: D102
+    def value(self) -> bytes | None:
+        """As sent; None marks a deletion."""
+
     @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """Names and values, in the order in which they were sent; a name may come twice."""
 
 
 class ReadRecord(NamedTuple):

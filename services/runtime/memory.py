@@ -14,8 +14,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from services.runtime.errors import MessageTooLargeError, StoppedError, TopicError
-from services.runtime.log import Committed, Outgoing, Partition, ReadRecord, Sent
+from services.runtime.log import Committed, Outgoing, Partition, Producer, ReadRecord, Sent
 from services.runtime.topics import DEFAULT_MESSAGE_BYTES
 
 if TYPE_CHECKING:
@@ -123,14 +125,15 @@ class MemoryBroker:
         return MemoryProducer(self, stop or threading.Event())
 
 
-class MemoryProducer:
+class MemoryProducer(Producer):
     """See `services.runtime.log.Producer`."""
 
     def __init__(self, broker: MemoryBroker, stop: threading.Event) -> None:
         self._broker = broker
         self._stop = stop
 
-    def deliver(self, records: Sequence[Outgoing]) -> list[Sent]:  # noqa: D102
+    @override
+    def deliver(self, records: Sequence[Outgoing]) -> list[Sent]:
         with self._broker.changed:
             for record in records:
                 self._check(record)

@@ -6,14 +6,16 @@ import bisect
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from typing_extensions import override
+
 from services.runtime.errors import TopicError
-from services.runtime.log import Committed, LogRecord, LogReset, Partition, Polled, ReadRecord
+from services.runtime.log import Committed, Consumer, LogRecord, LogReset, Partition, Polled, ReadRecord
 from services.runtime.memory import MemoryBroker, MemoryGroup, MemoryTopic
 
 MAX_POLL_RECORDS = 500
 
 
-class MemoryConsumer:
+class MemoryConsumer(Consumer):
     """See `services.runtime.log.Consumer`."""
 
     def __init__(self, broker: MemoryBroker, number: int, group_id: str | None) -> None:
@@ -28,11 +30,13 @@ class MemoryConsumer:
         self._fetched: set[Partition] = set()
         self._next = 0
 
-    def assign(self, positions: Mapping[Partition, int]) -> None:  # noqa: D102 - see log.Consumer
+    @override
+    def assign(self, positions: Mapping[Partition, int]) -> None:
         self._positions = dict(positions)
         self._remember_topics()
 
-    def subscribe(  # noqa: D102
+    @override
+    def subscribe(
         self,
         topics: Iterable[str],
         on_assigned: Callable[[frozenset[Partition]], Mapping[Partition, int]],
@@ -45,7 +49,8 @@ class MemoryConsumer:
             self._group.members[self._number] = frozenset(topics)
             self._group.generation += 1
 
-    def poll(self, timeout_s: float) -> Polled:  # noqa: D102
+    @override
+    def poll(self, timeout_s: float) -> Polled:
         deadline = time.monotonic() + timeout_s
         with self._broker.changed:
             while True:
@@ -123,37 +128,45 @@ class MemoryConsumer:
         every = sorted(p for topic in group.members[self._number] for p in self.partitions(topic))
         return frozenset(every[mine :: len(members)])
 
-    def seek(self, partition: Partition, offset: int) -> None:  # noqa: D102
+    @override
+    def seek(self, partition: Partition, offset: int) -> None:
         self._positions[partition] = offset
 
-    def partitions(self, topic: str) -> frozenset[Partition]:  # noqa: D102
+    @override
+    def partitions(self, topic: str) -> frozenset[Partition]:
         with self._broker.changed:
             known = self._broker.topics.get(topic)
             return frozenset(Partition(topic, n) for n in range(len(known.logs))) if known else frozenset()
 
-    def topics(self) -> frozenset[str]:  # noqa: D102
+    @override
+    def topics(self) -> frozenset[str]:
         with self._broker.changed:
             return frozenset(self._broker.topics)
 
-    def beginning(self, partition: Partition) -> int:  # noqa: D102
+    @override
+    def beginning(self, partition: Partition) -> int:
         return self._topic(partition).first[partition.partition]
 
-    def end(self, partition: Partition) -> int:  # noqa: D102
+    @override
+    def end(self, partition: Partition) -> int:
         with self._broker.changed:
             return self._topic(partition).end(partition.partition)
 
-    def offset_at(self, partition: Partition, timestamp_ms: int) -> int:  # noqa: D102
+    @override
+    def offset_at(self, partition: Partition, timestamp_ms: int) -> int:
         with self._broker.changed:
             log = self._topic(partition).logs[partition.partition]
             found = bisect.bisect_left(log, timestamp_ms, key=lambda record: record.timestamp)
             return self._topic(partition).first[partition.partition] + found
 
-    def lag(self, partition: Partition) -> int | None:  # noqa: D102
+    @override
+    def lag(self, partition: Partition) -> int | None:
         if partition not in self._fetched or partition not in self._positions:
             return None
         return max(0, self.end(partition) - self._positions[partition])
 
-    def topic_id(self, topic: str) -> str | None:  # noqa: D102
+    @override
+    def topic_id(self, topic: str) -> str | None:
         known = self._broker.topics.get(topic)
         return known.id if known else None
 
@@ -163,7 +176,8 @@ class MemoryConsumer:
             raise TopicError(f"partition {partition} does not exist: create the topic")
         return topic
 
-    def commit(self, offsets: Mapping[Partition, Committed]) -> bool:  # noqa: D102
+    @override
+    def commit(self, offsets: Mapping[Partition, Committed]) -> bool:
         with self._broker.changed:
             if self._group is None:
                 raise ValueError("commit needs a consumer with a group_id")
@@ -174,16 +188,19 @@ class MemoryConsumer:
             self._group.commits.update(offsets)
             return True
 
-    def committed(self, partition: Partition) -> Committed | None:  # noqa: D102
+    @override
+    def committed(self, partition: Partition) -> Committed | None:
         with self._broker.changed:
             return self._group.commits.get(partition) if self._group is not None else None
 
     @property
-    def generation(self) -> int:  # noqa: D102
+    @override
+    def generation(self) -> int:
         subscribed = self._group is not None and self._number in self._group.members
         return self._group.generation if self._group is not None and subscribed else -1
 
-    def close(self) -> None:  # noqa: D102
+    @override
+    def close(self) -> None:
         with self._broker.changed:
             if self._group is not None and self._group.members.pop(self._number, None) is not None:
                 self._group.owners = {p: n for p, n in self._group.owners.items() if n != self._number}

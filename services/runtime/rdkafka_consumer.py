@@ -19,7 +19,9 @@ from typing import Any
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from typing_extensions import override
 
+from services.runtime import log as seam
 from services.runtime.errors import BrokerError, TopicError
 from services.runtime.kafka import MIB
 from services.runtime.log import Committed, LogRecord, LogReset, Partition, Polled, ReadRecord
@@ -86,7 +88,7 @@ def consumer_options(cluster: ClusterSettings, client_id: str, group_id: str) ->
     }
 
 
-class RdkafkaLogConsumer:
+class RdkafkaLogConsumer(seam.Consumer):
     """See `services.runtime.log.Consumer`; made by `services.runtime.kafka.open_consumer`.
 
     Args:
@@ -117,12 +119,14 @@ class RdkafkaLogConsumer:
 
     # -- what is read ------------------------------------------------------------------------------------
 
-    def assign(self, positions: Mapping[Partition, int]) -> None:  # noqa: D102 - see log.Consumer
+    @override
+    def assign(self, positions: Mapping[Partition, int]) -> None:
         self._positions = dict(positions)
         self._started(positions)
         self._move()
 
-    def subscribe(  # noqa: D102
+    @override
+    def subscribe(
         self,
         topics: Iterable[str],
         on_assigned: Callable[[frozenset[Partition]], Mapping[Partition, int]],
@@ -174,7 +178,8 @@ class RdkafkaLogConsumer:
         with broker_errors(self._cluster, "assigning partitions"):
             self._kafka.assign([TopicPartition(*p, offset) for p, offset in self._positions.items()])
 
-    def poll(self, timeout_s: float) -> Polled:  # noqa: D102
+    @override
+    def poll(self, timeout_s: float) -> Polled:
         messages = self._fetch(timeout_s)
         if self._failure is not None:
             failure, self._failure = self._failure, None
@@ -244,27 +249,32 @@ class RdkafkaLogConsumer:
             batch.append(ReadRecord(topic, number, offset, stamp, message.key(), message.value(), headers))
         return dict(records), lost
 
-    def seek(self, partition: Partition, offset: int) -> None:  # noqa: D102
+    @override
+    def seek(self, partition: Partition, offset: int) -> None:
         self._positions[partition] = offset
         self._move()
 
     # -- questions ---------------------------------------------------------------------------------------
 
-    def partitions(self, topic: str) -> frozenset[Partition]:  # noqa: D102
+    @override
+    def partitions(self, topic: str) -> frozenset[Partition]:
         with broker_errors(self._cluster, "asking for topics"):
             found = self._kafka.list_topics(topic, self._cluster.request_timeout_s).topics.get(topic)
         if found is None or found.error is not None:
             return frozenset()
         return frozenset(Partition(topic, number) for number in found.partitions)
 
-    def topics(self) -> frozenset[str]:  # noqa: D102
+    @override
+    def topics(self) -> frozenset[str]:
         with broker_errors(self._cluster, "asking for topics"):
             return frozenset(self._kafka.list_topics(timeout=self._cluster.request_timeout_s).topics)
 
-    def beginning(self, partition: Partition) -> int:  # noqa: D102
+    @override
+    def beginning(self, partition: Partition) -> int:
         return self._watermarks(partition)[0]
 
-    def end(self, partition: Partition) -> int:  # noqa: D102
+    @override
+    def end(self, partition: Partition) -> int:
         return self._watermarks(partition)[1]
 
     def _watermarks(self, partition: Partition) -> tuple[int, int]:
@@ -274,13 +284,15 @@ class RdkafkaLogConsumer:
             )
         return low, high
 
-    def offset_at(self, partition: Partition, timestamp_ms: int) -> int:  # noqa: D102
+    @override
+    def offset_at(self, partition: Partition, timestamp_ms: int) -> int:
         asked = [TopicPartition(*partition, timestamp_ms)]
         with broker_errors(self._cluster, f"asking for an offset of {partition} by time"):
             (found,) = self._kafka.offsets_for_times(asked, self._cluster.request_timeout_s)
         return int(found.offset) if found.offset >= 0 else self.end(partition)
 
-    def lag(self, partition: Partition) -> int | None:  # noqa: D102
+    @override
+    def lag(self, partition: Partition) -> int | None:
         position = self._positions.get(partition)
         highwater = self._highwater(partition)
         return None if highwater is None or position is None else max(0, highwater - position)
@@ -292,7 +304,8 @@ class RdkafkaLogConsumer:
         _, high = self._kafka.get_watermark_offsets(TopicPartition(*partition), cached=True)
         return high if high >= 0 else None
 
-    def topic_id(self, topic: str) -> str | None:  # noqa: D102
+    @override
+    def topic_id(self, topic: str) -> str | None:
         found = self._topics.now([topic])
         if topic not in found:
             raise TopicError(f"topic {topic} does not exist: create it")
@@ -300,7 +313,8 @@ class RdkafkaLogConsumer:
 
     # -- commits -----------------------------------------------------------------------------------------
 
-    def commit(self, offsets: Mapping[Partition, Committed]) -> bool:  # noqa: D102
+    @override
+    def commit(self, offsets: Mapping[Partition, Committed]) -> bool:
         wanted = [TopicPartition(*p, committed.offset, committed.metadata) for p, committed in offsets.items()]
         if self._lost or self._commits_under_way:
             return False
@@ -333,7 +347,8 @@ class RdkafkaLogConsumer:
         with broker_errors(self._cluster, "committing"):
             raise KafkaException(error)
 
-    def committed(self, partition: Partition) -> Committed | None:  # noqa: D102
+    @override
+    def committed(self, partition: Partition) -> Committed | None:
         with broker_errors(self._cluster, f"asking for the commit of {partition}"):
             (found,) = self._kafka.committed([TopicPartition(*partition)], self._cluster.request_timeout_s)
             if found.error is not None:
@@ -345,7 +360,8 @@ class RdkafkaLogConsumer:
         """Number of assignments of this member: librdkafka tells nobody the group's own number."""
         return self._rebalances
 
-    def close(self) -> None:  # noqa: D102
+    @override
+    def close(self) -> None:
         self._closing = True
         self._kafka.close()
 

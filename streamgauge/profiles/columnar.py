@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,18 +59,9 @@ class ColumnarDecoded(Decoded):
     refused: list[RefusedRow] = field(kw_only=True)
     _batches: Sequence[Any] = field(repr=False, kw_only=True)
 
-    def only(self, rows: NDArray[np.bool_]) -> ColumnarDecoded:
+    def only(self, rows: NDArray[np.bool_]) -> Self:
         """These of the good rows; nothing is refused twice."""
-        return replace(
-            self,
-            good=self.good[rows],
-            values=self.values[rows],
-            codes=self.codes[rows],
-            times=self.times[rows],
-            entities=[self.entities[i] for i in np.flatnonzero(rows).tolist()],
-            labels=self.labels[rows],
-            message=self.message[rows],
-        )
+        return replace(super().only(rows), message=self.message[rows])
 
     def context(self, row: int) -> dict[str, str | float | bool | None]:
         """The profile's context fields of one row, for its alert; a column that is not flat has none."""

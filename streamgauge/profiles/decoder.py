@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,9 +40,12 @@ class SourceRecord(Protocol):
         """Milliseconds since the epoch."""
 
     @property
-    def key(self) -> bytes | None: ...  # noqa: D102
+    def key(self) -> bytes | None:
+        """Names the entity where the profile names no field for it."""
+
     @property
-    def value(self) -> bytes | None: ...  # noqa: D102
+    def value(self) -> bytes | None:
+        """A JSON object."""
 
 
 class Rejected(NamedTuple):
@@ -85,7 +88,7 @@ class Decoded:
     def __len__(self) -> int:
         return len(self.good)
 
-    def only(self, rows: NDArray[np.bool_]) -> Decoded:
+    def only(self, rows: NDArray[np.bool_]) -> Self:
         """These of the good rows, and all of the rejected ones."""
         return replace(
             self,

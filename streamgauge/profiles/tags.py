@@ -22,7 +22,8 @@ class PositionedRecord(SourceRecord, Protocol):
     """A record that knows its position in the log; kafka-python's own class fits."""
 
     @property
-    def offset(self) -> int: ...  # noqa: D102
+    def offset(self) -> int:
+        """Position in the log."""
 
 
 @dataclass(frozen=True)

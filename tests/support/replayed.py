@@ -41,13 +41,16 @@ def options_of(profile: str, files: Sequence[str | Path], **changes: Any) -> Rep
     return Arguments(profile, [str(file) for file in files], topic, **changes).options()
 
 
-def chunks_of(options: ReplayOptions, folder: Path, begin: Position = Position()) -> list[Chunk]:  # noqa: B008
+START = Position()
+
+
+def chunks_of(options: ReplayOptions, folder: Path, begin: Position = START) -> list[Chunk]:
     profile = load_profile(options.profile)
     inputs = inputs_of(options.files, profile, folder)
     return list(make_source(options, profile, inputs, NOW_S, lambda _: None).chunks(begin))
 
 
-def messages_of(options: ReplayOptions, folder: Path, begin: Position = Position()) -> list[Messages]:  # noqa: B008
+def messages_of(options: ReplayOptions, folder: Path, begin: Position = START) -> list[Messages]:
     composer = Composer(options, load_profile(options.profile), [2] * len(options.sites))
     return [composer.messages(chunk) for chunk in chunks_of(options, folder, begin)]
 

@@ -40,7 +40,7 @@ from services.runtime.database import Database, open_database
 from services.runtime.envelope import Sealer
 from services.runtime.log import Outgoing
 from services.runtime.memory import MemoryBroker
-from services.runtime.signing import SigningKey
+from services.runtime.signing import SigningKey, VerifyKey
 from services.runtime.topics import Topics
 
 TOPICS = Topics("sg.")
@@ -208,7 +208,9 @@ def database(directory: Path) -> Database:
 
 
 def handlers(nodes: Trusted | None = None) -> dict[str, Handler]:
-    aggregator = lambda: {"aggregator": AGGREGATOR_KEY.verify_key}  # noqa: E731
+    def aggregator() -> dict[str, VerifyKey]:
+        return {"aggregator": AGGREGATOR_KEY.verify_key}
+
     return {
         TOPICS.alerts: AlertHandler(),
         TOPICS.nodes: NodeHandler(nodes or (lambda: {"plant-a/w1": NODE_KEY.verify_key})),

@@ -162,6 +162,10 @@ def test_what_waits_is_scored_when_the_profile_waits_no_more(
     node.end()
 
 
+def end_of(node: RunningNode) -> None:
+    node.turns(lambda: at_end(node.edge))
+
+
 class Deadly(Scored):
     def scored(self, partition: Partition, offsets: NDArray[np.int64], scores: NDArray[np.float64]) -> None:
         if 1 in offsets:
@@ -177,7 +181,7 @@ def test_a_waiting_record_that_kills_the_node_is_set_aside_with_what_waited_besi
     for _ in range(12):
         node, ledger = node_of(tmp_path / "state", ordered_path, bundle_path, broker, Deadly())
         try:
-            node.turns(lambda: at_end(node.edge))  # noqa: B023
+            end_of(node)
         except RuntimeError:
             node.crash()
             continue

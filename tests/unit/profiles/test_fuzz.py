@@ -29,46 +29,22 @@ format = "unix_s"
 [entity]
 field = "e"
 """
-WIDE = parse_profile(
-    HEAD
-    + """
+NUMBER = """
 [[numeric]]
 field = "a"
 min = 0
 max = 1
-[[numeric]]
-field = "$.o.b"
-min = 0
-max = 1
+"""
+NESTED = NUMBER.replace('"a"', '"$.o.b"')
+CATEGORY = """
 [[categorical]]
 field = "c"
 categories = ["on", "1", "true"]
 """
-)
-FLAT = parse_profile(
-    HEAD
-    + """
-[[numeric]]
-field = "a"
-min = 0
-max = 1
-[[categorical]]
-field = "c"
-categories = ["on", "1", "true"]
-"""
-)
-LONG = parse_profile(
-    HEAD.replace("[time]", 'layout = "long"\n[long]\ntag = "g"\nvalue = "v"\ntick_s = 1\n[time]')
-    + """
-[[numeric]]
-field = "a"
-min = 0
-max = 1
-[[categorical]]
-field = "c"
-categories = ["on", "1", "true"]
-"""
-)
+LONG_HEAD = HEAD.replace("[time]", 'layout = "long"\n[long]\ntag = "g"\nvalue = "v"\ntick_s = 1\n[time]')
+WIDE = parse_profile(HEAD + NUMBER + NESTED + CATEGORY)
+FLAT = parse_profile(HEAD + NUMBER + CATEGORY)
+LONG = parse_profile(LONG_HEAD + NUMBER + CATEGORY)
 
 
 @dataclass(frozen=True)
