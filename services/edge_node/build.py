@@ -29,7 +29,7 @@ from services.edge_node.sources import Sources
 from services.edge_node.tasks import Workshop
 from services.edge_node.trainer import TrainerProcess
 from services.edge_node.trainer_client import TrainerClient
-from services.runtime.atomic import write_atomic
+from services.runtime.atomic import remove_unfinished, write_atomic
 from services.runtime.envelope import Sealer
 from services.runtime.errors import SettingsError
 from services.runtime.log import Consumer, Partition, Producer
@@ -94,6 +94,7 @@ class EdgeNode:
         self._incarnation = begin_incarnation(settings.state_dir / "incarnation", int(time.time() * 1000))
         self._topics = Topics(settings.topic_prefix)
         identity = _identity(settings, schema, detector)
+        remove_unfinished(checkpoint_path(settings))
         saved = Checkpoint.load(checkpoint_path(settings), identity)
         self._guard = PoisonGuard(settings.state_dir / "in-progress")
         self._consumer = clients.consumer(settings.records, f"{settings.node}-records", _group_id(settings))
@@ -134,6 +135,7 @@ class EdgeNode:
         self._trainer.close()
         if self._link is not None and self._link.ident is not None:  # started, even if it has failed since
             self._link.close()
+        self.loop.saver.close()
         self._consumer.close()
         self._producer.close()
         self._guard.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from services.edge_node.bundle import Bundle
@@ -13,12 +14,14 @@ from services.edge_node.node import Node
 from services.edge_node.participation import Participation
 from services.edge_node.poison import PoisonGuard, Records
 from services.edge_node.report import Reporter
+from services.edge_node.saver import Saver
 from services.edge_node.scorer import Scorer
 from services.edge_node.settings import EdgeSettings
 from services.edge_node.sources import Sources
 from services.edge_node.tasks import Answer
 from services.runtime.log import Consumer, Partition, Producer
 from services.runtime.logging import get_logger
+from services.runtime.tensorfile import TensorFile
 from streamgauge.features import FeatureSchema
 from streamgauge.stream.context import PartitionContext
 
@@ -71,6 +74,7 @@ class EdgeLoop:
         self.participation = federation[0] if federation else None
         self.link = federation[1] if federation else None
         self.reporter, self.identity, self.reach = reporter, identity, reach
+        self.saver = Saver(checkpoint_path(settings), self._state, reach)
         now = time.monotonic()
         self._commit_due = Due(settings.commit_interval_s, now)
         self._checkpoint_due = Due(settings.checkpoint_interval_s, now)
@@ -90,6 +94,7 @@ class EdgeLoop:
 
     def turn(self) -> None:
         """One poll and all that follows from it; every line may be the last one before a crash."""
+        self.saver.look()
         polled = self.consumer.poll(self.settings.poll_timeout_s)
         self.reach("polled")
         for reset in polled.resets:
@@ -106,7 +111,7 @@ class EdgeLoop:
         if self._commit_due(now):
             self.commit()
         if self._checkpoint_due(now):
-            self.save()
+            self.saver.ask()
         if self._topics_due(now):
             self.sources.look()
         if self._status_due(now):
@@ -141,12 +146,15 @@ class EdgeLoop:
     def accept(self, outcome: Answer | Bundle | None) -> None:
         """An answer is saved before it is sent; a bundle is swapped behind a barrier."""
         if isinstance(outcome, Answer):
-            self.save()
-            self.reach("answered")
-            assert self.link is not None
-            self.link.submit(self.reporter.sealed(outcome))
+            self.saver.ask(partial(self.send, outcome))
         elif outcome is not None:
             self.swap(outcome)
+
+    def send(self, answer: Answer) -> None:
+        """Send an answer that a checkpoint holds."""
+        self.reach("answered")
+        assert self.link is not None
+        self.link.submit(self.reporter.sealed(answer))
 
     def swap(self, bundle: Bundle) -> None:
         """The barrier: all before is acknowledged; commit, put the bundle in force, checkpoint, score on."""
@@ -169,17 +177,26 @@ class EdgeLoop:
         self.reach("committed")
 
     def save(self) -> None:
-        """Contexts to the topic (group mode), then the checkpoint file.
+        """Save all state and wait until it is durable."""
+        self.saver.save()
+        self.sources.unsaved = False
+
+    def _state(self) -> tuple[TensorFile, Callable[[], None]]:
+        """Contexts to the topic (group mode), then the checkpoint as it is to be written.
 
         In this order: records after a context that another node takes over must not be in this node's file.
         """
         self.sources.publish()
         self.reach("contexts published")
-        checkpoint(self).save(checkpoint_path(self.settings))
-        self.reach("checkpointed")
-        self.sources.unsaved = False
-        self.guard.saved()
-        self.reporter.checkpointed(time.time())
+        suspicious = self.guard.suspicious
+
+        def done() -> None:
+            self.reach("checkpointed")
+            if not suspicious:  # else what crashed the node before may have to be read again
+                self.guard.saved()
+            self.reporter.checkpointed(time.time())
+
+        return checkpoint(self).file(), done
 
 
 def checkpoint_path(settings: EdgeSettings) -> Path:

@@ -13,7 +13,7 @@ from streamgauge.stream.buckets import Bucket, BucketArrays, held_rows, splitmix
 from streamgauge.stream.entity_ids import EntityIds
 from streamgauge.stream.grouping import OTHER_ENTITIES
 from streamgauge.stream.policy import LearningPolicy
-from streamgauge.stream.reservoir import rows_from_state, rows_to_state
+from streamgauge.stream.reservoir import Coded, rows_from_state, rows_to_state
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -187,27 +187,32 @@ class Quarantine:
         """JSON-able values and arrays, whose names begin with `prefix`."""
         buckets = [bucket for group in self._minutes.values() for bucket in group.values()]
         width = self.arrays.x.shape[2]
-        held = held_rows(buckets, width)
-        values, arrays = rows_to_state(held, f"{prefix}held.")
-        parts = [np.concatenate([np.empty(0, np.int64), *bucket.offsets]) for bucket in buckets]
-        arrays[f"{prefix}positions"] = np.concatenate([np.empty(0, np.int64), *parts])
         names: dict[str, int] = {}
+        codes = [names.setdefault(b.entity, len(names)) for b in buckets]
+        held = [_held_count(bucket) for bucket in buckets]
+        coded: dict[str, Coded] = {
+            "entity": (list(names), np.repeat(np.array(codes, np.int32), held)),
+            "partition": ([""], np.zeros(sum(held), np.int32)),
+        }
+        values, arrays = rows_to_state(held_rows(buckets, width), f"{prefix}held.", coded)
+        positions = [part for bucket in buckets for part in bucket.offsets]
+        arrays[f"{prefix}positions"] = np.concatenate([np.empty(0, np.int64), *positions])
         arrays[f"{prefix}table"] = np.array(
             [
                 (
                     b.minute,
                     b.entity_id,
-                    names.setdefault(b.entity, len(names)),
+                    code,
                     b.trusted,
                     b.poisoned,
                     b.slot >= 0,
                     b.count,
-                    len(p),
-                    _held_count(b),
+                    sum(map(len, b.offsets)),
+                    rows,
                     b.alarmed,
                     b.shared,
                 )
-                for b, p in zip(buckets, parts, strict=True)
+                for b, code, rows in zip(buckets, codes, held, strict=True)
             ],
             np.int64,
         ).reshape(-1, 11)

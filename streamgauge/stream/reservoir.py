@@ -13,6 +13,8 @@ from streamgauge.windows import windows
 
 Rows = dict[str, NDArray[Any]]
 """Columns of n rows each, named and typed as in `DTYPES`; ``x`` is (n, d)."""
+Coded = tuple[list[str], NDArray[np.int32]]
+"""Distinct names, and of each row the index of its name."""
 DTYPES: Mapping[str, type[Any]] = {
     "x": np.float32,  # encoded columns, NaN = masked
     "time": np.float64,  # event time, seconds since 1970
@@ -44,19 +46,32 @@ def windowed(rows: Rows, length: int) -> Rows:
     return {**last, "x": windows(rows["x"], length)}
 
 
-def rows_to_state(rows: Rows, prefix: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """JSON-able values (names) and arrays (everything else, names as codes)."""
+def rows_to_state(
+    rows: Rows, prefix: str, coded: Mapping[str, Coded] | None = None
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """JSON-able values (names) and arrays (everything else, names as codes); the arrays are copies.
+
+    Args:
+        rows: columns of n rows each.
+        prefix: of the arrays' names.
+        coded: columns of names whose codes are known; of the others they are looked up.
+    """
     values: dict[str, Any] = {}
     arrays: dict[str, NDArray[Any]] = {}
     for name, dtype in DTYPES.items():
         column = rows[name]
         if dtype is np.object_:
-            codes: dict[str, int] = {}
-            arrays[prefix + name] = np.array([codes.setdefault(v, len(codes)) for v in column], np.int32)
-            values[name] = list(codes)
+            known = coded[name] if coded and name in coded else _coded(column.tolist())
+            values[name], arrays[prefix + name] = known
         else:
             arrays[prefix + name] = np.array(column)
     return values, arrays
+
+
+def _coded(names: list[str]) -> Coded:
+    # Of some 40,000 names in a checkpoint: a loop in Python would stop the scorer for 15 ms.
+    codes = {name: code for code, name in enumerate(dict.fromkeys(names))}
+    return list(codes), np.fromiter(map(codes.__getitem__, names), np.int32, len(names))
 
 
 def rows_from_state(values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], prefix: str) -> Rows:

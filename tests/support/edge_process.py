@@ -6,6 +6,7 @@ TEST_LEDGER=path     append every score and every decision to learn to that file
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -19,8 +20,11 @@ from services.runtime.lifecycle import run_service
 from tests.support.ledger import FileLedger
 
 KILL_AT, LEDGER = "TEST_KILL_AT", "TEST_LEDGER"
-STEPS = ("polled", "scored", "delivered", "advanced", "committed", "contexts published", "checkpointed")
-"""Of the loop, for every node."""
+STEPS = (
+    *("polled", "scored", "delivered", "advanced", "committed"),
+    *("contexts published", "state taken", "writing", "written", "checkpointed"),
+)
+"""Of the loop and of the checkpoint's writer beside it, for every node."""
 ROUND_STEPS = ("answered", "swapped")
 """Of the loop, for a node that takes part in rounds."""
 
@@ -28,14 +32,11 @@ ROUND_STEPS = ("answered", "swapped")
 def kill_at(text: str) -> Callable[[str], None]:
     """A hook that ends the process without another line of its code."""
     wanted, _, number = text.rpartition(":")
-    left = int(number)
+    times = itertools.count(1)  # of two threads
 
     def reach(step: str) -> None:
-        nonlocal left
-        if wanted in (step, "any"):
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+        if wanted in (step, "any") and next(times) == int(number):
+            os.kill(os.getpid(), signal.SIGKILL)
 
     return reach
 

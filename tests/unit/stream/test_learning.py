@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -150,6 +151,19 @@ def test_batches_and_saved_state_change_nothing(records: list[Record], cuts: lis
         np.testing.assert_array_equal(mine, theirs)
     np.testing.assert_array_equal(parts.holdout().x, whole.holdout().x)
     np.testing.assert_array_equal(parts.holdout().row_exposure_s, whole.holdout().row_exposure_s)
+
+
+@settings(deadline=None, max_examples=40)
+@given(records_st)
+def test_a_state_that_was_taken_stays_as_it_was_while_the_learner_goes_on(records: list[Record]) -> None:
+    learner, half = Learner(POLICY, CENTRE, 7), len(records) // 2
+    observe(learner, records[:half], 0)
+    learner.settle({"p": 1e9})
+    values, arrays = learner.to_state()
+    before = json.dumps(values), {name: array.copy() for name, array in arrays.items()}
+    observe(learner, records[half:], half)
+    learner.settle({"p": 1e9})
+    assert_same_state((json.loads(before[0]), before[1]), (json.loads(json.dumps(values)), arrays))
 
 
 @settings(deadline=None, max_examples=40)
