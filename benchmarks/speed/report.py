@@ -151,12 +151,20 @@ def _delays(rows: list[Result]) -> list[str]:
 
 
 def _replay(rows: list[Result]) -> list[str]:
-    head = ("client", "form", "records", "records/s", "CPU us a record, start included")
+    head = ("client", "file", "form", "compression", "records", "records/s", "CPU us a record, start included")
     cells = [
-        (row["client"], row["form"], f"{row['records']:,}", f"{row['records_per_s']:,.0f}", f"{row['cpu_us']:.1f}")
+        (
+            row["client"],
+            row["file"],
+            row["form"],
+            row["compression"],
+            f"{row['records']:,}",
+            f"{row['records_per_s']:,.0f}",
+            f"{row['cpu_us']:.1f}",
+        )
         for row in rows
     ]
-    said = "Read from a CSV file of 51 floats a record; broker and replay share the machine."
+    said = "51 floats a record; broker and replay share the machine. Aim: 60,000 as JSON, 600,000 columnar."
     return [said, "", *table(head, cells)]
 
 

@@ -49,6 +49,11 @@ class BurstStream:
             for seed in [options.seed * 1_000_003 + number + 1]
         ]
 
+    @property
+    def ahead(self) -> int:
+        """A signal ends the first phase: what comes next is decided when it is sent."""
+        return 0
+
     def begin_bursts(self) -> None:
         """End the first, normal phase now."""
         for stream in self._streams:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import Protocol
 
 import numpy as np
 
+from services.replay.ahead import ahead
 from services.replay.chunks import Chunk
 from services.replay.faults import Faults
 from services.replay.messages import Composer, Messages
@@ -26,6 +28,10 @@ REPORT_S = 1.0
 
 class Source(Protocol):
     """Where chunks come from."""
+
+    @property
+    def ahead(self) -> int:
+        """Chunks that may be taken in advance of sending."""
 
     def chunks(self, begin: Position) -> Iterator[Chunk]:
         """The rows from a position on."""
@@ -94,20 +100,27 @@ class Replay:
         self._next_row = begin.row
         done = False
         try:
-            done = all(self._send(messages, stop, reporter) for messages in self._messages(begin))
+            with closing(self._messages(begin)) as made:
+                done = all(self._send(messages, stop, reporter) for messages in made)
         finally:
             self._state.phase = "done" if done else "stopped"
             if done or stop.is_set():
                 self._report(reporter)
         return done
 
-    def _messages(self, begin: Position) -> Iterator[Messages]:
-        for chunk in self._source.chunks(begin):
-            messages = self._faults.on_messages(self._composer.messages(self._faults.on_chunk(chunk)))
-            yield messages
-            self._next_row = chunk.first_row + len(chunk)
+    def _messages(self, begin: Position) -> Generator[Messages, None, None]:
+        with closing(self._composed(begin)) as composed, closing(ahead(composed, self._source.ahead)) as taken:
+            for end, messages in taken:
+                # Not in advance: the position counts what is held back now.
+                yield self._faults.on_messages(messages)
+                self._next_row = end
         if (rest := self._faults.rest()) is not None:
             yield rest
+
+    def _composed(self, begin: Position) -> Generator[tuple[int, Messages], None, None]:
+        """Each chunk's messages, and the row after its last one."""
+        for chunk in self._source.chunks(begin):
+            yield chunk.first_row + len(chunk), self._composer.messages(self._faults.on_chunk(chunk))
 
     def _send(self, messages: Messages, stop: threading.Event, reporter: Reporter) -> bool:
         """Send one chunk's messages as they fall due; False after a stop."""

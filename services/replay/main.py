@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -34,6 +35,8 @@ from streamgauge.profiles.loaders.streamed import dataset_of, stream_tables
 from streamgauge.profiles.loaders.table import concatenated
 from streamgauge.profiles.profile import Profile, load_profile
 
+_SWITCH_S = 0.0005
+"""Two threads take turns in short steps: the one that reads asks for Python's lock some hundred times a chunk."""
 SAMPLE = "nsl-kdd-sample"
 """Name of the sample that comes with the package; see `services/replay/samples/README.md`."""
 
@@ -55,6 +58,7 @@ def run(options: ReplayOptions, settings: ReplaySettings, resume: Path | None, s
             wrong in the middle of a file.
     """
     setup_logging(settings.log_format, settings.log_level, service="replay")
+    sys.setswitchinterval(_SWITCH_S)
     profile = load_profile(options.profile)
     with tempfile.TemporaryDirectory(prefix="streamgauge-replay-") as unpacked:
         inputs = inputs_of(options.files, profile, Path(unpacked))

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from itertools import pairwise
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.replay.chunks import Chunk
-from services.replay.columnar import CONTENT_TYPE, arrow_batch, arrow_stream
+from services.replay.columnar import CONTENT_TYPE, arrow_stream
 from services.replay.options import ReplayOptions
 from services.replay.split import stages_of
-from streamgauge.profiles.loaders.records import json_records, record_columns
-from streamgauge.profiles.loaders.table import UNLABELLED, Table
+from streamgauge.profiles.loaders.records import json_records, record_batch
+from streamgauge.profiles.loaders.table import UNLABELLED, Table, distinct
 from streamgauge.profiles.profile import Profile
 
 TRUTH_HEADER = "sg_truth"
 """Header with the truth of a labelled record; detectors never see it."""
+_T = TypeVar("_T")
 Headers = tuple[tuple[str, bytes], ...]
 
 
@@ -118,10 +120,7 @@ class Composer:
         self._stages = stages_of(profile, len(options.sites)) if by_stage else []
         self._topics = [options.topic_of(site) for site in options.sites]
         self._names = [site.name for site in options.sites]
-        # Keys and truths are few; a cache of them costs less than to make them again.
         self._partitions = partitions
-        self._hash: Callable[[bytes], int] = lru_cache(1 << 16)(zlib.crc32)
-        self._key: Callable[[str], bytes] = lru_cache(1 << 16)(str.encode)
 
     def messages(self, chunk: Chunk) -> Messages:
         """The chunk's messages in the order of their rows."""
@@ -138,68 +137,92 @@ class Composer:
     def _compose(self, chunk: Chunk, sites: NDArray[np.int64], only: frozenset[str] | None) -> Messages:
         if self._options.columnar:
             return self._columnar(chunk, sites, only)
-        n, table = len(chunk), chunk.table
-        stated = None if self._profile.time.field is None else chunk.times
-        values = json_records(table, self._profile, labels=self._options.send_labels, times=stated, only=only)
-        keys = self._keys(table, sites)
+        table, routes = chunk.table, self._routes(chunk.table, sites)
+        kinds, kind = distinct(table.attack_types)
         return Messages(
-            [self._topics[site] for site in sites.tolist()],
-            keys,
-            values,
-            [_truth(kind) for kind in table.attack_types.tolist()],
-            self._partitions_of(keys, sites),
+            _picked([self._topics[site] for site in routes.sites], routes.of),
+            _picked(routes.keys, routes.of),
+            json_records(
+                table, self._profile, labels=self._options.send_labels, times=self._stated(chunk), only=only
+            ),
+            _picked([_truth(kind) for kind in kinds], kind),
+            _picked(routes.partitions, routes.of),
             _stamps(chunk).tolist(),
             sites,
             chunk.due,
-            chunk.first_row + np.arange(n),
-            np.ones(n, np.int64),
+            chunk.first_row + np.arange(len(chunk)),
+            np.ones(len(chunk), np.int64),
             (table.labels == 1).astype(np.int64),
             chunk.phase,
         )
 
-    def _keys(self, table: Table, sites: NDArray[np.int64]) -> list[bytes]:
-        """The entity, or the site where there is none."""
-        of = self._key
-        return [
-            of(entity) if entity else of(self._names[site])
-            for entity, site in zip(table.entities.tolist(), sites.tolist(), strict=True)
-        ]
+    def _stated(self, chunk: Chunk) -> NDArray[np.float64] | None:
+        return None if self._profile.time.field is None else chunk.times
 
-    def _partitions_of(self, keys: list[bytes], sites: NDArray[np.int64]) -> list[int]:
-        of, counts = self._hash, self._partitions
-        return [of(key) % counts[site] for key, site in zip(keys, sites.tolist(), strict=True)]
+    def _routes(self, table: Table, sites: NDArray[np.int64]) -> _Routes:
+        """Keys are few: each is made and hashed once. It is the entity, or the site where there is none."""
+        entities, entity = distinct(table.entities)
+        pairs, of = np.unique(entity * len(self._names) + sites, return_inverse=True)
+        found = [divmod(pair, len(self._names)) for pair in pairs.tolist()]
+        keys = [(entities[each] or self._names[site]).encode() for each, site in found]
+        partitions = [zlib.crc32(key) % self._partitions[site] for key, (_, site) in zip(keys, found, strict=True)]
+        return _Routes(keys, [site for _, site in found], partitions, of)
 
     def _columnar(self, chunk: Chunk, sites: NDArray[np.int64], only: frozenset[str] | None) -> Messages:
         """Up to so many rows a message: of one entity where the key names it, else of one partition."""
-        table, stamps = chunk.table, _stamps(chunk)
-        keys = self._keys(table, sites)
-        partitions = self._partitions_of(keys, sites)
-        by_key = self._profile.entity is None
-        groups: dict[tuple[int, bytes | int], list[int]] = {}
-        for row, site in enumerate(sites.tolist()):
-            groups.setdefault((site, keys[row] if by_key else partitions[row]), []).append(row)
-        stated = None if self._profile.time.field is None else chunk.times
-        columns = record_columns(table, self._profile, labels=self._options.send_labels, times=stated, only=only)
-        batch = arrow_batch(columns, table, self._profile)
-        size = self._options.columnar
-        cuts = [np.array(rows[i : i + size]) for rows in groups.values() for i in range(0, len(rows), size)]
-        last = np.array([cut[-1] for cut in cuts])
-        abnormal = table.labels == 1
+        import pyarrow as pa
+
+        table, stamps, routes = chunk.table, _stamps(chunk), self._routes(chunk.table, sites)
+        wide = max(self._partitions)
+        if self._profile.entity is None:
+            group = routes.of
+        else:
+            places = np.array(routes.sites, np.int64) * wide + np.array(routes.partitions, np.int64)
+            group = places[routes.of]
+        order = np.argsort(group, kind="stable")
+        batch = record_batch(
+            table, self._profile, labels=self._options.send_labels, times=self._stated(chunk), only=only
+        ).take(pa.array(order))
+        cuts = _cuts(group[order], self._options.columnar)
+        low, high = cuts[:-1], cuts[1:]
+        first, last = order[low], order[high - 1]
+        abnormal = np.concatenate([[0], np.cumsum(table.labels[order] == 1)])
         made = Messages(
-            [self._topics[sites[cut[0]]] for cut in cuts],
-            [keys[cut[0]] for cut in cuts],
-            [arrow_stream(batch, cut) for cut in cuts],
-            [(CONTENT_TYPE,)] * len(cuts),
-            [partitions[cut[0]] for cut in cuts],
-            [int(stamps[cut[-1]]) for cut in cuts],
+            [self._topics[site] for site in sites[last].tolist()],
+            _picked(routes.keys, routes.of[first]),
+            [arrow_stream(batch.slice(a, b - a)) for a, b in zip(low.tolist(), high.tolist(), strict=True)],
+            [(CONTENT_TYPE,)] * len(low),
+            _picked(routes.partitions, routes.of[first]),
+            stamps[last].tolist(),
             sites[last],
             chunk.due[last],
-            chunk.first_row + np.array([cut[0] for cut in cuts]),
-            np.array([len(cut) for cut in cuts]),
-            np.array([int(abnormal[cut].sum()) for cut in cuts]),
+            chunk.first_row + first,
+            high - low,
+            abnormal[high] - abnormal[low],
             chunk.phase,
         )
         return made.take(np.argsort(last, kind="stable"))
+
+
+@dataclass(frozen=True)
+class _Routes:
+    """Where rows go: element `of[i]` of each list is that of row i."""
+
+    keys: list[bytes]
+    sites: list[int]
+    partitions: list[int]
+    of: NDArray[np.int64]
+
+
+def _picked(values: list[_T], where: NDArray[np.int64]) -> list[_T]:
+    return [values[i] for i in where.tolist()]
+
+
+def _cuts(group: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Edges of stretches of one group, of at most so many rows; groups are sorted."""
+    edges = np.concatenate([[0], np.flatnonzero(np.diff(group)) + 1, [len(group)]])
+    pieces = [np.arange(a, b, size) for a, b in pairwise(edges.tolist())]
+    return np.concatenate([*pieces, edges[-1:]])
 
 
 def _stamps(chunk: Chunk) -> NDArray[np.int64]:

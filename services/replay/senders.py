@@ -62,8 +62,9 @@ def open_sender(settings: ReplaySettings, stop: threading.Event) -> Sender:
     if chosen(settings.client):
         from services.runtime.rdkafka_producer import RdKafkaProducer
 
-        return RdSender(RdKafkaProducer(settings.records, CLIENT_ID, stop))
-    return DeliveringSender(open_producer(settings.records, client_id=CLIENT_ID, stop=stop))
+        return RdSender(RdKafkaProducer(settings.records, CLIENT_ID, stop, settings.compression))
+    producer = open_producer(settings.records, client_id=CLIENT_ID, stop=stop, compression=settings.compression)
+    return DeliveringSender(producer)
 
 
 class RdSender:

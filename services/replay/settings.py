@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from services.runtime.rdkafka import Client
+from services.runtime.rdkafka import Client, Compression
 from services.runtime.settings import ClusterSettings, ServiceSettings
 
 _TOPIC_CONFIG = {
@@ -27,6 +27,9 @@ class ReplaySettings(ServiceSettings):
     records: ClusterSettings = Field(description="The Kafka cluster to send to.")
     client: Client = Field(
         default="auto", description="Client that sends; auto: librdkafka where its extra is installed."
+    )
+    compression: Compression = Field(
+        default="lz4", description="none is faster where the network is: columnar numbers shrink little."
     )
     partitions: int = Field(default=2, ge=1, le=1000, description="Of each topic; an entity keeps to one.")
     replication_factor: int = Field(default=1, ge=1, le=10, description="Of topics that are created.")

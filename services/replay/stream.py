@@ -17,10 +17,13 @@ from services.replay.split import Assign, assigner
 from streamgauge.errors import DataError
 from streamgauge.profiles.loaders.inputs import Input
 from streamgauge.profiles.loaders.merged import Open, merge_by_time
-from streamgauge.profiles.loaders.streamed import Moved, stream_tables
+from streamgauge.profiles.loaders.streamed import BLOCK_BYTES, Moved, stream_tables
 from streamgauge.profiles.loaders.table import Table
 from streamgauge.profiles.profile import Profile
 
+_AHEAD = 2
+_ALONE_BYTES = 4 << 20
+"""Of a block where one file is read: larger ones cost less a row; of many files a block each is in memory."""
 Piece = tuple[Table, NDArray[np.int64] | None]
 
 
@@ -43,6 +46,11 @@ class FileStream:
         self._origin = options.start.moment(now_s)
         self._every_s = event_step_s(options, profile)
         self._loops: list[Position] = []
+
+    @property
+    def ahead(self) -> int:
+        """Reading and parsing depend on nothing that is sent."""
+        return _AHEAD
 
     def position_of(self, row: int) -> Position:
         """The position at a row, over all loops."""
@@ -80,8 +88,8 @@ class FileStream:
                 known_or = np.where(np.isnan(stated), -np.inf, stated)
                 dues = np.maximum.accumulate(np.concatenate([[due], known_or]))[1:]
                 due = float(dues[-1])
-                rows = np.arange(len(table))[wanted]
-                yield Chunk(table.take(rows), stated, dues, self._of(sites, wanted), loop_row + row - len(rows))
+                rest = table.part(wanted.start, len(table))
+                yield Chunk(rest, stated, dues, self._of(sites, wanted), loop_row + row - len(rest))
             if row == 0:
                 raise DataError("the files hold no record from --start-row on")
             loop, loop_row, skip = loop + 1, loop_row + row, 0
@@ -96,7 +104,8 @@ class FileStream:
 
     def _note(self, position: Position) -> None:
         if not self._loops or self._loops[-1].loop != position.loop:
-            self._loops = [*self._loops[-2:], position]
+            # A chunk may be a whole loop, and so many are read in advance.
+            self._loops = [*self._loops[-2 - _AHEAD :], position]
 
     def _assigner(self) -> Assign | None:
         split = self._options.split
@@ -147,8 +156,9 @@ class FileStream:
 
     def _rows(self, low: int, high: int | None, moved: Moved) -> Iterator[Table]:
         """Rows low to high of all files in order of time."""
+        size = _ALONE_BYTES if len(self._inputs) == 1 else BLOCK_BYTES
         sources: list[Callable[[], Iterator[Table]]] = [
-            partial(stream_tables, each, self._profile, moved) for each in self._inputs
+            partial(stream_tables, each, self._profile, moved, size) for each in self._inputs
         ]
         row = 0
         for part in merge_by_time(sources):
@@ -156,7 +166,7 @@ class FileStream:
             begin, end = max(low - row, 0), n if high is None else min(high - row, n)
             row += n
             if begin < end:
-                yield part.table if end - begin == n else part.table.take(np.arange(begin, end))
+                yield part.table.part(begin, end)
             if high is not None and row >= high:
                 return
 

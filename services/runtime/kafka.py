@@ -82,12 +82,14 @@ def consumer_options(cluster: ClusterSettings, client_id: str, group_id: str | N
     }
 
 
-def producer_options(cluster: ClusterSettings, client_id: str) -> dict[str, Any]:
+def producer_options(
+    cluster: ClusterSettings, client_id: str, compression: rdkafka.Compression = "lz4"
+) -> dict[str, Any]:
     """Options of a producer."""
     return client_options(cluster, client_id) | {
         "acks": "all",
         "enable_idempotence": True,
-        "compression_type": "lz4",
+        "compression_type": None if compression == "none" else compression,
         "linger_ms": 5,
         "batch_size": 256 * 1024,
         "max_request_size": 32 * MIB,
@@ -227,17 +229,20 @@ def open_consumer(
     return KafkaLogConsumer(cluster, client_id, group_id)
 
 
-def open_producer(cluster: ClusterSettings, *, client_id: str, stop: threading.Event) -> KafkaLogProducer:
+def open_producer(
+    cluster: ClusterSettings, *, client_id: str, stop: threading.Event, compression: rdkafka.Compression = "lz4"
+) -> KafkaLogProducer:
     """A producer; see `services.runtime.log.Producer`. It connects with the first delivery.
 
     Args:
         cluster: where.
         client_id: name in the broker's logs and quotas.
         stop: ends the repeating of failed sends.
+        compression: of batches.
     """
     from services.runtime.kafka_producer import KafkaLogProducer
 
-    return KafkaLogProducer(cluster, client_id, stop)
+    return KafkaLogProducer(cluster, client_id, stop, compression)
 
 
 def open_admin(cluster: ClusterSettings, *, client_id: str, stop: threading.Event | None = None) -> Admin:

@@ -22,6 +22,7 @@ from services.runtime.errors import BrokerError, MessageTooLargeError, StoppedEr
 from services.runtime.kafka import broker_errors, connect, open_admin, producer_options
 from services.runtime.log import Outgoing, Partition, Producer, Sent
 from services.runtime.logging import Paced
+from services.runtime.rdkafka import Compression
 from services.runtime.settings import ClusterSettings
 
 log = structlog.get_logger(component="kafka")
@@ -36,8 +37,11 @@ _RETRY_PAUSE_S = 0.2
 class KafkaLogProducer(Producer):
     """See `services.runtime.log.Producer`; made by `services.runtime.kafka.open_producer`."""
 
-    def __init__(self, cluster: ClusterSettings, client_id: str, stop: threading.Event) -> None:
+    def __init__(
+        self, cluster: ClusterSettings, client_id: str, stop: threading.Event, compression: Compression = "lz4"
+    ) -> None:
         self._cluster = cluster
+        self._options = producer_options(cluster, client_id, compression)
         self._client_id = client_id
         self._stop = stop
         self._kafka: Any = None
@@ -121,7 +125,7 @@ class KafkaLogProducer(Producer):
 
     def _connected(self) -> Any:
         if self._kafka is None:
-            self._kafka = connect(KafkaProducer, producer_options(self._cluster, self._client_id))
+            self._kafka = connect(KafkaProducer, self._options)
         return self._kafka
 
     def _discard(self) -> None:

@@ -15,6 +15,8 @@ from services.runtime.settings import ClusterSettings
 
 Client = Literal["auto", "kafka-python", "librdkafka"]
 """auto: librdkafka where it is installed and the broker is Apache Kafka."""
+Compression = Literal["lz4", "none"]
+"""Of a producer's batches; the value means the same to both clients but for the spelling of none."""
 _CRITICAL = 2
 """Syslog's number. What is worth less arrives in a client's ``error_cb`` too, or is noise of an outage."""
 

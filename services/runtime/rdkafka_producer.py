@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from services.runtime.errors import BrokerError, MessageTooLargeError, StoppedError
-from services.runtime.rdkafka import client_options
+from services.runtime.rdkafka import Compression, client_options
 from services.runtime.settings import ClusterSettings
 
 _QUEUE_MESSAGES = 200_000
@@ -30,9 +30,12 @@ class RdKafkaProducer:
         cluster: where.
         client_id: name in the broker's logs and quotas.
         stop: ends the waiting, a few seconds after it was set.
+        compression: of batches.
     """
 
-    def __init__(self, cluster: ClusterSettings, client_id: str, stop: threading.Event) -> None:
+    def __init__(
+        self, cluster: ClusterSettings, client_id: str, stop: threading.Event, compression: Compression = "lz4"
+    ) -> None:
         self._stop, self._servers = stop, cluster.bootstrap_servers
         self._failures: list[KafkaError] = []
         self._producer = Producer(
@@ -40,7 +43,7 @@ class RdKafkaProducer:
             | {
                 "acks": "all",
                 "enable.idempotence": True,
-                "compression.type": "lz4",
+                "compression.type": compression,
                 "linger.ms": 5,
                 "batch.size": 512 * 1024,
                 "message.max.bytes": 32 << 20,

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamgauge.errors import ConfigurationError, DataError
+from streamgauge.profiles.fields import TimeField
+from streamgauge.profiles.loaders.arrow_columns import MISSING, numbers, seconds, texts, typed
 from streamgauge.profiles.loaders.files import SourceFile
 from streamgauge.profiles.loaders.table import Column
 from streamgauge.profiles.profile import Profile
 
 BOM = b"\xef\xbb\xbf"
-_MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "#N/A", "None"]
 _BLOCK_BYTES = 1 << 24
 
 
@@ -29,12 +30,14 @@ class CsvText:
         data: data lines; UTF-8, or Latin-1 where that fails.
         names: one a column, blanks around taken off; a name may come twice, ``""`` names a column to ignore.
         delimiter: ``,`` or ``;``.
+        rows: an Arrow record batch in place of the lines; None: they are text.
     """
 
     file: str
     data: bytes
     names: tuple[str, ...]
     delimiter: str = ","
+    rows: Any = None
 
 
 def with_header(file: SourceFile, known: str | None = None) -> CsvText:
@@ -43,17 +46,25 @@ def with_header(file: SourceFile, known: str | None = None) -> CsvText:
     Raises:
         DataError: empty, a workbook, UTF-16, or no line of the first ten has the column.
     """
+    if file.rows is not None:
+        names = tuple(name.strip() for name in file.rows.schema.names)
+        if _has(names, known):
+            return CsvText(file.name, b"", names, rows=file.rows)
     _check_kind(file)
     rest = file.data.removeprefix(BOM)
     for _ in range(10):
         line, _, rest = rest.partition(b"\n")
         delimiter = ";" if line.count(b";") > line.count(b",") else ","
         names = _cells(line, delimiter)
-        if known is None or known.lower() in (name.lower() for name in names):
+        if _has(names, known):
             return CsvText(file.name, rest, names, delimiter)
     raise DataError(
         f"file {file.name}: no header with the column {known!r} in its first lines; is it another data set?"
     )
+
+
+def _has(names: Sequence[str], known: str | None) -> bool:
+    return known is None or known.lower() in (name.lower() for name in names)
 
 
 def without_header(file: SourceFile, names: Sequence[str], *, number_at: int) -> CsvText:
@@ -61,6 +72,8 @@ def without_header(file: SourceFile, names: Sequence[str], *, number_at: int) ->
 
     The first line is data if its cell `number_at` is a number; else it is a header, maybe broken, and dropped.
     """
+    if file.rows is not None:
+        return CsvText(file.name, b"", tuple(names)[: file.rows.num_columns], rows=file.rows)
     _check_kind(file)
     data = file.data.removeprefix(BOM)
     first, _, rest = data.partition(b"\n")
@@ -70,8 +83,12 @@ def without_header(file: SourceFile, names: Sequence[str], *, number_at: int) ->
 
 def names_all(file: SourceFile, profile: Profile) -> bool:
     """Whether the first line is a header with every feature of the profile."""
-    names = _cells(file.data.removeprefix(BOM).partition(b"\n")[0], ",")
+    names = file.rows.schema.names if file.rows is not None else _first_line(file)
     return {*(f.field for f in profile.numeric), *(f.field for f in profile.categorical)} <= set(names)
+
+
+def _first_line(file: SourceFile) -> tuple[str, ...]:
+    return _cells(file.data.removeprefix(BOM).partition(b"\n")[0], ",")
 
 
 def is_number(text: str) -> bool:
@@ -84,7 +101,7 @@ def is_number(text: str) -> bool:
 
 
 def _check_kind(file: SourceFile) -> None:
-    if not file.data.strip():
+    if not file.data.strip() and file.rows is None:
         raise DataError(f"file {file.name}: is empty; fetch it again")
     if file.data.startswith(b"PK\x03\x04"):
         raise DataError(f"file {file.name}: is a workbook or zip archive; save or unpack it as CSV")
@@ -109,21 +126,33 @@ def _cells(line: bytes, delimiter: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns of one file by the profile's field names; `left_out` lines of a wrong length are not among them."""
+    """Columns of one file by the profile's field names; `left_out` lines of a wrong length are not among them.
+
+    `times` are (n,) seconds since the epoch, NaN where there is none; None where they were not asked for.
+    """
 
     file: str
     columns: Mapping[str, Column]
     left_out: int = 0
+    times: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
 
     def take(self, rows: NDArray[np.bool_]) -> Columns:
         """The rows of a mask."""
-        return Columns(self.file, {name: c[rows] for name, c in self.columns.items()}, self.left_out)
+        times = None if self.times is None else self.times[rows]
+        return Columns(self.file, {name: c[rows] for name, c in self.columns.items()}, self.left_out, times)
 
 
-def read_columns(text: CsvText, profile: Profile, extra: Sequence[str] = (), *, tolerant: bool = False) -> Columns:
+def read_columns(
+    text: CsvText,
+    profile: Profile,
+    extra: Sequence[str] = (),
+    *,
+    time: TimeField | None = None,
+    tolerant: bool = False,
+) -> Columns:
     """Read the profile's features and context, and the `extra` columns as texts.
 
     A name that comes twice counts once, the first time; capital letters do not matter.
@@ -131,22 +160,25 @@ def read_columns(text: CsvText, profile: Profile, extra: Sequence[str] = (), *, 
     Args:
         text: the file.
         profile: its numeric fields become float64 (infinite as missing: NaN), the others texts.
-        extra: further fields, e.g. time and label.
+        extra: further fields, e.g. the label.
+        time: read the times too; one that its format does not fit is NaN.
         tolerant: leave out lines with a wrong number of cells, and count them; otherwise they are an error.
 
     Raises:
         DataError: a column is missing, a cell is not a number, a line has a wrong number of cells.
     """
     numeric = [f.field for f in profile.numeric]
-    texts = [*(f.field for f in profile.categorical), *profile.context, *extra]
-    where = _positions(text, [*numeric, *dict.fromkeys(texts)], profile.name)
+    others = [*(f.field for f in profile.categorical), *profile.context, *extra]
+    timed = [time.field] if time and time.field else []
+    where = _positions(text, [*numeric, *dict.fromkeys([*others, *timed])], profile.name)
     bad: list[str] = []
     table = _parse(text, where, set(numeric), bad if tolerant else None)
     columns: dict[str, Column] = {}
-    for name in where:
-        chunked = table[str(where[name])]
-        columns[name] = _numbers(chunked) if name in numeric else _texts(chunked)
-    return Columns(text.file, columns, len(bad))
+    for name in (*numeric, *others):
+        column = table[str(where[name])]
+        columns[name] = numbers(column) if name in numeric else texts(column)
+    times = seconds(table[str(where[timed[0]])], time.format) if time and timed else None
+    return Columns(text.file, columns, len(bad), times)
 
 
 def _positions(text: CsvText, wanted: Sequence[str], dataset: str) -> dict[str, int]:
@@ -169,13 +201,15 @@ def _parse(text: CsvText, where: Mapping[str, int], numeric: set[str], bad: list
     except ImportError as error:
         raise ConfigurationError("loading data sets needs pyarrow; pip install 'streamgauge[data]'") from error
 
+    if text.rows is not None:
+        return typed(text.rows, where, numeric, text.file)
     types = {str(i): pa.float64() if name in numeric else pa.string() for name, i in where.items()}
     if not text.data.strip():
         return pa.schema(types).empty_table()
     convert = arrow_csv.ConvertOptions(
         column_types=types,
         include_columns=list(types),
-        null_values=_MISSING,
+        null_values=MISSING,
         decimal_point="," if text.delimiter == ";" and _has_decimal_commas(text.data) else ".",
     )
     names = [str(i) for i in range(len(text.names))]
@@ -219,20 +253,3 @@ def _in_words(error: str, text: CsvText) -> str:
     if colon and number.isdigit() and int(number) < len(text.names):
         return f"column {text.names[int(number)]!r}:{rest}"
     return error
-
-
-def _numbers(chunked: Any) -> NDArray[np.float64]:
-    values = np.array(chunked.to_numpy(), np.float64)
-    values[np.isinf(values)] = np.nan
-    return values
-
-
-def _texts(chunked: Any) -> NDArray[np.object_]:
-    """Blanks around taken off, None where nothing is left; equal texts are one object."""
-    encoded = chunked.dictionary_encode().combine_chunks()
-    if len(encoded) == 0:
-        return np.empty(0, object)
-    stripped = [(value or "").strip() or None for value in encoded.dictionary.to_pylist()]
-    known = np.array([*stripped, None], object)
-    texts: NDArray[np.object_] = known[encoded.indices.fill_null(len(stripped)).to_numpy(zero_copy_only=False)]
-    return texts

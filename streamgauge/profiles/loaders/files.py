@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from streamgauge.errors import DataError
 
@@ -21,10 +22,17 @@ _COMPRESSED = (".gz", ".xz")
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file's name, below the directory or in its archive, without ``.gz`` or ``.xz``, and its unpacked bytes."""
+    """A file, or a block of one.
+
+    Attributes:
+        name: below the directory or in its archive, without ``.gz`` or ``.xz``.
+        data: its unpacked bytes.
+        rows: an Arrow record batch in place of the bytes, of a Parquet file; None: it is text.
+    """
 
     name: str
     data: bytes
+    rows: Any = None
 
 
 def source_files(name: str, directory: Path, folder: str, groups: Sequence[Sequence[str]]) -> Iterator[SourceFile]:

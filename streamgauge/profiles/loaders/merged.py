@@ -107,7 +107,7 @@ class _Opened:
         """The rows up to a time, and their keys."""
         assert self.rest is not None
         count = int(np.searchsorted(self.keys, until, side="right"))
-        rows, keys = np.arange(len(self.keys)), self.keys
-        taken = self.rest.take(rows[:count]), keys[:count]
-        self.rest, self.keys = self.rest.take(rows[count:]), keys[count:]
+        keys = self.keys
+        taken = self.rest.part(0, count), keys[:count]
+        self.rest, self.keys = self.rest.part(count, len(keys)), keys[count:]
         return taken

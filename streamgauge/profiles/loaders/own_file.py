@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from streamgauge.errors import ConfigurationError
-from streamgauge.profiles.columns import time_parser, times_of
 from streamgauge.profiles.loaders.csv_file import read_columns, with_header
 from streamgauge.profiles.loaders.files import SourceFile, source_files
 from streamgauge.profiles.loaders.table import UNLABELLED, Table, constant
@@ -43,14 +42,13 @@ def read_own(file: SourceFile, profile: Profile) -> Table:
 
 
 def _read(file: SourceFile, profile: Profile, labels: list[str]) -> Table:
-    label, time = profile.label, profile.time.field
+    label = profile.label
     kinds = label.attack_type if label and labels and label.attack_type != label.field else None
-    extra = [name for name in (*labels, kinds, profile.entity, time) if name]
-    columns = read_columns(with_header(file), profile, list(dict.fromkeys(extra)))
+    extra = [name for name in (*labels, kinds, profile.entity) if name]
+    columns = read_columns(with_header(file), profile, list(dict.fromkeys(extra)), time=profile.time)
     n = len(columns)
     truth: Truth = np.full(n, np.nan, np.float32), constant(UNLABELLED, n)
     if label and labels:
         truth = truth_of(columns.columns[label.field], label, columns.columns[kinds] if kinds else None)
     entities = columns.columns[profile.entity] if profile.entity else None
-    times = times_of(columns.columns[time].tolist(), time_parser(profile.time.format))[0] if time else None
-    return table_of(columns, profile, truth, times=times, entities=entities)
+    return table_of(columns, profile, truth, times=columns.times, entities=entities)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +13,7 @@ from streamgauge.profiles.columns import category_codes, codes_of
 from streamgauge.profiles.decoder import Decoded
 from streamgauge.profiles.fields import ISO8601, STRPTIME, UNIX_MS, UNIX_S
 from streamgauge.profiles.imputing import Imputer
+from streamgauge.profiles.loaders.rendering import json_objects
 from streamgauge.profiles.loaders.table import NORMAL, UNLABELLED, Table
 from streamgauge.profiles.profile import Profile
 from streamgauge.stream.imputation import LastValues
@@ -30,6 +29,24 @@ def json_records(
 ) -> list[bytes]:
     """n JSON objects with the fields of the profile, numbers with all their digits, missing cells as null.
 
+    For the arguments see `record_batch`.
+    """
+    return json_objects(record_batch(table, profile, labels=labels, times=times, only=only))
+
+
+def record_batch(
+    table: Table,
+    profile: Profile,
+    *,
+    labels: bool = False,
+    times: NDArray[np.float64] | None = None,
+    only: Collection[str] | None = None,
+) -> Any:
+    """An Arrow record batch with the fields of the profile, in its order; missing cells are null.
+
+    Numeric fields are float64; times are as the profile's format has them: float64 for ``unix_s``, int64 for
+    ``unix_ms``; everything else is utf8.
+
     Args:
         table: the rows.
         profile: names the fields.
@@ -38,47 +55,37 @@ def json_records(
             field is left out.
         only: features to keep; None: all.
     """
-    fields = record_columns(table, profile, labels=labels, times=times, only=only)
-    record = _record_type(tuple(fields))
-    encode = msgspec.json.Encoder().encode
-    return [encode(record(*row)) for row in zip(*fields.values(), strict=True)]
+    import pyarrow as pa
 
-
-def record_columns(
-    table: Table,
-    profile: Profile,
-    *,
-    labels: bool,
-    times: NDArray[np.float64] | None,
-    only: Collection[str] | None = None,
-) -> dict[str, list[Any]]:
-    """Field -> its n values as JSON has them, in the profile's order; see `json_records`. NaN stands for null."""
     truth = _truth_columns(table, profile) if labels else {}
     hidden = {name for name in _truth_fields(profile) if name not in truth}
     if only is not None:
         features = {*(f.field for f in profile.numeric), *(f.field for f in profile.categorical)}
         hidden |= features - set(only)
-    columns: dict[str, list[Any]] = {}
+    columns: dict[str, Any] = {}
     for name in profile.fields:
         if name == profile.time.field:
             if times is not None:
                 columns[name] = time_values(times, profile.time.format)
         elif name in truth:
-            columns[name] = truth[name]
+            columns[name] = pa.array(truth[name], pa.string())
         elif name not in hidden:
             columns[name] = _cells(table, name, profile)
-    return columns
+    return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
 
 
-def time_values(times: NDArray[np.float64], format_: str) -> list[Any]:
-    """(n,) seconds since the epoch as a profile with this time format reads them; NaN as None."""
+def time_values(times: NDArray[np.float64], format_: str) -> Any:
+    """(n,) seconds since the epoch as an Arrow array that a profile with this time format reads; NaN as null."""
+    import pyarrow as pa
+
     known = ~np.isnan(times)
+    unknown = None if known.all() else ~known
     seconds = np.where(known, times, 0.0)
     if format_ == UNIX_S:
-        values: list[Any] = np.round(seconds, 6).tolist()
-    elif format_ == UNIX_MS:
-        values = np.round(seconds * 1000).astype(np.int64).tolist()
-    elif format_ == ISO8601:
+        return pa.array(np.round(seconds, 6), pa.float64(), mask=unknown)
+    if format_ == UNIX_MS:
+        return pa.array(np.round(seconds * 1000).astype(np.int64), pa.int64(), mask=unknown)
+    if format_ == ISO8601:
         micros = np.round(seconds * 1e6).astype("datetime64[us]")
         whole = bool((micros == micros.astype("datetime64[ms]")).all())
         values = np.datetime_as_string(micros, unit="ms" if whole else "us", timezone="UTC").tolist()
@@ -86,16 +93,7 @@ def time_values(times: NDArray[np.float64], format_: str) -> list[Any]:
         pattern = format_.removeprefix(STRPTIME)
         texts = {s: datetime.fromtimestamp(s, UTC).strftime(pattern) for s in np.unique(seconds).tolist()}
         values = [texts[s] for s in seconds.tolist()]
-    if known.all():
-        return values
-    return [value if there else None for value, there in zip(values, known.tolist(), strict=True)]
-
-
-@lru_cache(maxsize=16)
-def _record_type(names: tuple[str, ...]) -> type[msgspec.Struct]:
-    """A struct costs a third less to encode than a dict of the same fields."""
-    fields = [(f"f{i}", Any) for i in range(len(names))]
-    return msgspec.defstruct("Record", fields, rename={f"f{i}": name for i, name in enumerate(names)}, gc=False)
+    return pa.array(values, pa.string(), mask=unknown)
 
 
 def _truth_fields(profile: Profile) -> tuple[str, ...]:
@@ -117,11 +115,15 @@ def _truth_columns(table: Table, profile: Profile) -> dict[str, list[Any]]:
     return columns
 
 
-def _cells(table: Table, name: str, profile: Profile) -> list[Any]:
+def _cells(table: Table, name: str, profile: Profile) -> Any:
+    import pyarrow as pa
+
     column = table.columns.get(name)
     if column is None and name == profile.entity:
         column = table.entities
-    return [None] * len(table) if column is None else column.tolist()
+    if column is None:
+        return pa.nulls(len(table), pa.string())
+    return pa.array(column, pa.float64() if column.dtype == np.float64 else pa.string(), from_pandas=True)
 
 
 def decoded(table: Table, profile: Profile) -> Decoded:

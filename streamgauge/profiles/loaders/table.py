@@ -64,6 +64,20 @@ class Table:
             sources=self.sources[rows],
         )
 
+    def part(self, low: int, high: int) -> Table:
+        """Rows low to high, sharing memory with these."""
+        if low <= 0 and high >= len(self):
+            return self
+        return replace(
+            self,
+            columns={name: column[low:high] for name, column in self.columns.items()},
+            labels=self.labels[low:high],
+            attack_types=self.attack_types[low:high],
+            times=self.times[low:high],
+            entities=self.entities[low:high],
+            sources=self.sources[low:high],
+        )
+
     def matrix(self, names: Sequence[str]) -> NDArray[np.float64]:
         """(n, len(names)) float64 of number columns.
 
@@ -93,6 +107,14 @@ def concatenated(parts: Iterable[Table]) -> Table:
         sources=np.concatenate([t.sources for t in tables]),
         left_out={name: lines for table in tables for name, lines in table.left_out.items()},
     )
+
+
+def distinct(column: Column) -> tuple[list[Any], NDArray[np.int64]]:
+    """Distinct texts of a column, None among them, in order of appearance, and (n,) the index of each row's."""
+    import pyarrow as pa
+
+    encoded = pa.array(column, pa.string()).dictionary_encode("encode")
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
 
 
 def constant(value: str, n: int) -> NDArray[np.object_]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from streamgauge.errors import DataError
 from streamgauge.profiles.columns import labels_of
 from streamgauge.profiles.fields import LabelField
 from streamgauge.profiles.loaders.csv_file import Columns
-from streamgauge.profiles.loaders.table import NORMAL, UNLABELLED, Column, Table, constant
+from streamgauge.profiles.loaders.table import NORMAL, UNLABELLED, Column, Table, constant, distinct
 from streamgauge.profiles.profile import Profile
 
 Truth = tuple[NDArray[np.float32], NDArray[np.object_]]
@@ -35,15 +34,15 @@ def parse_times(
     import pyarrow as pa
     from pyarrow import compute
 
-    distinct, rows = _distinct(texts)
-    cells = pa.array(distinct, pa.string())
-    seconds = np.full(len(distinct), np.nan)
+    cells, rows = distinct(texts)
+    column = pa.array(cells, pa.string())
+    seconds = np.full(len(cells), np.nan)
     for format_ in formats:
-        parsed = compute.strptime(cells, format=format_, unit="s", error_is_null=True).cast(pa.int64())
+        parsed = compute.strptime(column, format=format_, unit="s", error_is_null=True).cast(pa.int64())
         found = np.array(parsed.to_numpy(zero_copy_only=False), np.float64)
         seconds = np.where(np.isnan(seconds), found, seconds)
     if not lenient and np.isnan(seconds).any():
-        value = distinct[int(np.flatnonzero(np.isnan(seconds))[0])]
+        value = cells[int(np.flatnonzero(np.isnan(seconds))[0])]
         raise DataError(f"{where}: {value!r} is not a time like {' or '.join(formats)}; fetch the file again")
     return seconds[rows]
 
@@ -61,10 +60,10 @@ def truth_of(
     Returns:
         (n,) float32 and (n,) object, as in `Table`.
     """
-    distinct, rows = _distinct(labels)
-    plain = [_plain_number(value) for value in distinct]
+    cells, rows = distinct(labels)
+    plain = [_plain_number(value) for value in cells]
     values = labels_of(plain, label)[rows]
-    kinds, kind_rows = (plain, rows) if types is None else _distinct(types)
+    kinds, kind_rows = (plain, rows) if types is None else distinct(types)
     spelled = np.array([spell(kind) if kind else "attack" for kind in kinds], object)[kind_rows]
     spelled[values == 0] = NORMAL
     spelled[np.isnan(values)] = UNLABELLED
@@ -79,13 +78,6 @@ def spelled_like(known: Mapping[str, str]) -> Callable[[str], str]:
 
 def _folded(text: str) -> str:
     return "".join(c for c in text.casefold() if c.isalnum())
-
-
-def _distinct(column: Column) -> tuple[list[Any], NDArray[np.int64]]:
-    """Distinct values in order of appearance, and the index of each row's."""
-    known: dict[Any, int] = {}
-    rows = np.fromiter((known.setdefault(value, len(known)) for value in column), np.int64, len(column))
-    return list(known), rows
 
 
 def _plain_number(text: str | None) -> str:

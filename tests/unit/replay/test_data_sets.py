@@ -58,6 +58,18 @@ def test_swat_as_its_owner_publishes_it_comes_in_order_and_decodes(tmp_path: Pat
     assert decoded.values[:, :2].tolist() == [[0.25, 1.25]] * 5, "decimal commas and all"
 
 
+OWN = """
+name = "own"
+title = "Own data"
+missing = "mask"
+time = { field = "t", format = "unix_s" }
+entity = { field = "who" }
+label = { field = "bad", normal = ["0"] }
+numeric = [{ field = "x", min = 0, max = 1 }, { field = "y", min = -10, max = 10 }]
+categorical = [{ field = "mode", categories = ["a", "b"] }]
+"""
+
+
 def _tar(text: bytes) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:xz") as archive:
@@ -106,6 +118,38 @@ def test_every_kind_of_file_gives_the_same_records(
     assert first["datetime"] == "2020-03-09T10:14:33.000Z"
     assert first["Current"] == 1.5
     assert second["Pressure"] == -0.6
+
+
+def test_parquet_keeps_its_numbers_and_gives_what_the_same_csv_does(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(OWN)
+    (tmp_path / "unpacked").mkdir()
+    text = "t,who,x,y,mode,bad\n1000.5,1,0.1,7,a,0\nNA,2,,NaN,b,1\n1002,,inf,-3,,\n"
+    (tmp_path / "own.csv").write_text(text)
+    columns = {
+        "t": pa.array([1000.5, None, 1002.0]),
+        "who": pa.array([1, 2, None]),
+        "x": pa.array([0.1, None, float("inf")]),
+        "y": pa.array(["7", " NaN ", "-3"]),
+        "mode": pa.array(["a", "b", None]).dictionary_encode(),
+        "bad": pa.array([0, 1, None], pa.int8()),
+    }
+    parquet.write_table(pa.table(columns), tmp_path / "own.parquet")
+    sent = [
+        objects_of(
+            options_of(str(tmp_path / "own.toml"), [tmp_path / name], send_labels=True), tmp_path / "unpacked"
+        )
+        for name in ("own.csv", "own.parquet")
+    ]
+    assert sent[0] == sent[1]
+    assert [(r["t"], r["who"], r["x"], r["y"], r["mode"], r["bad"]) for r in sent[0]] == [
+        (1000.5, "1", 0.1, 7.0, "a", "0"),
+        (None, "2", None, None, "b", "1"),
+        (1002.0, None, None, -3.0, None, None),
+    ]
+    columns["y"] = pa.array(["7", "seven", "8"])
+    parquet.write_table(pa.table(columns), tmp_path / "own.parquet")
+    with pytest.raises(DataError, match=r"own.csv: column 'y': .*seven"):
+        chunks_of(options_of(str(tmp_path / "own.toml"), [tmp_path / "own.parquet"]), tmp_path / "unpacked")
 
 
 def test_the_bundled_sample(tmp_path: Path) -> None:

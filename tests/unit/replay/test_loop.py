@@ -161,6 +161,25 @@ def test_after_a_stop_it_goes_on_where_it_was_and_nothing_is_lost(tmp_path: Path
     assert len(records) < 1150, "a few held back ones may come twice"
 
 
+def test_what_is_read_ahead_of_a_stop_is_sent_when_it_goes_on(tmp_path: Path) -> None:
+    """Each of 40 loops over a file is a chunk of its own, and some records are held back over several of them."""
+    path, state = tmp_path / "valve.csv", tmp_path / "position.json"
+    header, first, _ = SKAB_RUN.split(b"\r\n", 2)
+    path.write_bytes(b"\n".join([header, *(first.replace(b"14:33", b"14:%02d" % s) for s in range(30)), b""]))
+    options = options_of("skab", [path], topic="t", unpaced=True, loops=40, faults=("late:0.1:70s",))
+    whole = {r.value for r in Ran(options, tmp_path).broker.records("t")}
+    assert len(whole) == 1200
+    broker, runs = MemoryBroker(), 0
+    while runs < 30:
+        ran = Ran(options, tmp_path, broker=broker, file=PositionFile(state, "x"), stop_after=150)
+        runs += 1
+        if ran.done:
+            break
+    assert ran.done
+    assert runs > 4
+    assert {r.value for r in broker.records("t")} == whole
+
+
 def messages(n: int, seconds: float = 1.0) -> Messages:
     whole = np.arange(n)
     due = 1000.0 + seconds * whole.astype(np.float64)
