@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from importlib import resources
 from pathlib import Path
@@ -22,7 +23,7 @@ from streamgauge.federation.merging import MergePolicy
 from streamgauge.profiles.loaders import Table, load
 from streamgauge.profiles.loaders.own_file import load_own
 from streamgauge.profiles.profile import Profile, load_profile
-from streamgauge.simulation import RoundResult, SimulationConfig, SimulationResult, Space, simulate
+from streamgauge.simulation import Metrics, RoundResult, SimulationConfig, SimulationResult, Space, simulate
 from streamgauge.simulation.division import Divided, Division, divide
 
 if TYPE_CHECKING:
@@ -179,7 +180,8 @@ def _screen(result: SimulationResult, divided: Divided) -> Screen:
     seconds = sum(r.seconds for r in result.rounds) / len(result.rounds)
     table = Screen(
         title=f"{config['detector']}, {config['mode']}: round {final.number} of {len(result.rounds)}",
-        caption=f"{seconds:.2f} s a round; {result.bytes_sent:,} bytes sent, raw rows {result.raw_bytes:,}",
+        caption=f"{seconds:.2f} s a round; {result.bytes_sent:,} bytes sent, raw rows {result.raw_bytes:,}"
+        + _left_out(list(final.clients.values())),
     )
     for name in ("client", "trained on", "accuracy", "F1", "always alarm", "AUC", "false alarms"):
         table.add_column(name, justify="left" if name == "client" else "right")
@@ -192,3 +194,11 @@ def _screen(result: SimulationResult, divided: Divided) -> Screen:
         hostile = " (hostile)" if name in result.hostile else ""
         table.add_row(f"{name}{hostile}", trained_on, *(f"{value:.4f}" for value in shown))
     return table
+
+
+def _left_out(parts: Sequence[Metrics]) -> str:
+    """Which means are not over all clients: a client without abnormal test rows has no F1, and so on."""
+    shown = {"F1 and always alarm": "f1", "AUC": "auc", "false alarms": "false_alarm_rate"}
+    counts = {what: sum(not math.isnan(getattr(part, name)) for part in parts) for what, name in shown.items()}
+    fewer = [f"{what} over {count}" for what, count in counts.items() if count < len(parts)]
+    return f"; mean of {len(parts)} clients, but {', '.join(fewer)}" if fewer else ""

@@ -24,11 +24,13 @@ class Own:
         option: of the command, that names them.
         what: they are, in words.
         table: makes the table; its rows read the data set below `Context.data`.
+        check: raises what is wrong with the files, before any row runs.
     """
 
     option: str
     what: str
     table: Callable[[], Table]
+    check: Callable[[Path], object]
 
 
 OWN: Registry[Own] = Registry("table on own data", "benchmarks.quality.own")
@@ -48,12 +50,13 @@ def run(
         console: for progress.
         only: rows whose key contains it are run, the others stay as they are kept; None: all.
     Raises:
-        ConfigurationError: no path, or nothing there.
+        ConfigurationError: no path, nothing there, or not the data set.
     """
     own = OWN[name]
     path = given.get(own.option)
     if path is None or not path.exists():
         raise ConfigurationError(f"{name} needs --{own.option} PATH: {own.what}; got {path}")
+    own.check(path)
     options = argparse.Namespace(seeds=seeds, only=only, fresh=False)
     return measure(own.table(), path, options, console, out, kept=out / f"runs-{fingerprint(path)}", results=out)
 

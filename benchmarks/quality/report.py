@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality.table import Column, Result, Table
+from benchmarks.quality.verdicts import NOT_SHOWN, shown
 
 KINDS = {
     "paper": "the paper's protocol, for comparison",
@@ -108,7 +109,8 @@ def _comparison(found: Result, section: Result) -> str:
     column = _column(section, found["figure"])
     what = found["text"] or f"{found['row']} minus {found['other']}, {column.title}"
     mean, low, high = (column.text(found[name]) for name in ("mean", "low", "high"))
-    return f"- {what}: {mean} (95 % interval {low} to {high}, paired over {found['seeds']:.0f} seeds)"
+    verdict = "" if shown(found) else f"; {NOT_SHOWN}"
+    return f"- {what}: {mean} (95 % interval {low} to {high}, paired over {found['seeds']:.0f} seeds){verdict}"
 
 
 def points(result: Result, path: Path) -> list[str]:

@@ -30,7 +30,7 @@ class Metrics:
         rows: labelled rows, of which `abnormal` are abnormal.
         loss: the detector's training loss on them (with its own noise or dropout, under a fixed seed).
         auc: probability that an abnormal row scores higher than a normal one.
-        always_alarm_f1: F1 of calling every row abnormal.
+        always_alarm_f1: F1 of calling every row abnormal; NaN where F1 is: without abnormal rows.
     """
 
     rows: float
@@ -62,7 +62,7 @@ def measured(scores: Floats, y: Floats, threshold: float, loss: float) -> Metric
         f1=counts.f1 if truth.any() else math.nan,
         auc=auc(kept[~truth], kept[truth]) if both else math.nan,
         false_alarm_rate=counts.false_alarm_rate if not truth.all() else math.nan,
-        always_alarm_f1=counts.always_alarm_f1,
+        always_alarm_f1=counts.always_alarm_f1 if truth.any() else math.nan,
     )
 
 

@@ -33,6 +33,14 @@ def test_the_bundled_sample_gives_a_table_and_the_same_json_twice(tmp_path: Path
     assert answers[0] == answers[1]
 
 
+def test_the_mean_says_over_how_many_clients_it_is() -> None:
+    few = ("--clients", "5", "--rounds", "1", "--detector", "pca", "--set", "rows=40", "--seed", "4")
+    done = command(*few)
+    assert done.returncode == 0, done.stderr
+    caption = " ".join(done.stdout.split("\n")[-3:]).split()
+    assert "mean of 5 clients, but F1 and always alarm over 4, AUC over 4" in " ".join(caption)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from benchmarks.quality.own_data import OWN, Own
-from benchmarks.quality.paper1.nodes import Sizes
+from benchmarks.quality.paper1.nodes import Sizes, pools
 from benchmarks.quality.paper1.report import extra
 from benchmarks.quality.paper1.rules import MAIN
 from benchmarks.quality.paper1.sections import section, variants
@@ -26,4 +28,10 @@ def table(sizes: Sizes = SIZES) -> Table:
     return Table("paper1-swat", "Paper 1: federated contrastive learning on SWaT", sections, REMARKS[:2], extra)
 
 
-OWN.register("paper1")(Own("swat", "SWaT's Normal and Attack workbooks saved as CSV", table))
+def check(path: Path) -> None:
+    """Both divisions can be made of the files."""
+    pools("swat", "strict", path)
+    pools("swat", "random", path)
+
+
+OWN.register("paper1")(Own("swat", "SWaT's Normal and Attack workbooks saved as CSV", table, check))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from benchmarks.quality.own_data import OWN, Own
+from benchmarks.quality.paper2.diad import diad_nodes
 from benchmarks.quality.paper2.others import diad_section
 from benchmarks.quality.table import Table
 
@@ -13,4 +16,9 @@ def table() -> Table:
     return Table("paper2-diad", title, (diad_section(),))
 
 
-OWN.register("paper2")(Own("diad", "the folder of CIC IoT-DIAD 2024 with a folder for each family", table))
+def check(path: Path) -> None:
+    """Nodes can be made of the files."""
+    diad_nodes(path, 0)
+
+
+OWN.register("paper2")(Own("diad", "the folder of CIC IoT-DIAD 2024 with a folder for each family", table, check))

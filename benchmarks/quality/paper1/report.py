@@ -7,7 +7,8 @@ from typing import Any
 
 from benchmarks.quality.paper1.rules import MAIN
 from benchmarks.quality.report import markdown_table
-from benchmarks.quality.table import Result
+from benchmarks.quality.table import ALWAYS_ALARM, Result
+from benchmarks.quality.verdicts import NOT_SHOWN, difference, listed, shown, standing
 
 RECALL, DEVICE = "recall_", "auc_ton-iot-"
 """How the figures by attack type and by device begin."""
@@ -38,23 +39,23 @@ def extra(result: Result) -> Sequence[str]:
 
 
 def verdict(part: dict[str, Any]) -> str:
-    """Which row has the best mean AUC and F1, where the contrastive rule stands, and who beats it."""
+    """Which row has the best mean AUC and F1, where the contrastive rule stands, and who is better."""
     rows = [row for row in part["rows"] if {"auc", "f1"} <= row["figures"].keys()]
     ours = next((row for row in rows if row["key"].endswith("-contrastive")), None)
     if ours is None or len(rows) < 2:
         return ""
     best = {name: max(rows, key=lambda row: row["figures"][name]["mean"]) for name in ("auc", "f1")}
-    ahead = [row["label"] for row in rows if _mean(row, "auc") > _mean(ours, "auc")]
-    always = _mean(ours, "always_alarm_f1")
+    beside = standing(ours, [row for row in rows if row is not ours], "auc")
     text = (
         f"- {part['title']}: best AUC {_mean(best['auc'], 'auc'):.4f} ({best['auc']['label']}), best F1 "
         f"{100 * _mean(best['f1'], 'f1'):.2f} ({best['f1']['label']}); contrastive "
         f"{_mean(ours, 'auc'):.4f} and {100 * _mean(ours, 'f1'):.2f}. "
     )
-    text += f"By AUC it loses to: {'; '.join(ahead)}. " if ahead else "By AUC nothing here beats it. "
-    if _mean(ours, "f1") < always:
-        text += f'Its F1 is below that of "always alarm" ({100 * always:.2f}).'
-    return text.rstrip()
+    better, level = (listed(rows, "auc", 1.0, 4) for rows in (beside.better, beside.level))
+    text += f"Better by AUC: {better}. {NOT_SHOWN.capitalize()}: {level}. "
+    sign = shown(difference(ours, "f1", ours, ALWAYS_ALARM))
+    what = {1: "above", 0: "not shown to differ from", -1: "below"}[sign]
+    return text + f'Its F1 is {what} that of "always alarm" ({100 * _mean(ours, ALWAYS_ALARM):.2f}).'
 
 
 def columns(part: dict[str, Any], prefix: str, text: Callable[[float], str]) -> list[str]:

@@ -43,6 +43,10 @@ BASELINES = (
 )
 TRIALS = len(MAIN["contrastive"].trials)
 RANDOM_PER_NODE = f"{TEST_SHARE:.0%} of each node's rows, drawn at random, test that node's model"
+POOLED = (
+    "ROC-AUC and AUC-PR rank the rows of all nodes together, each in units of its node's line: they fall where "
+    "nodes' scores spread differently; F1, precision and recall at the line do not"
+)
 LATER = (
     f"nodes are {NODES} consecutive time blocks of the first {EARLIER:.0%} of the rows since the first abnormal "
     "one, and all before; all later rows test every node's model. Within a node the last quarter of each class "
@@ -161,6 +165,7 @@ def protocol(name: str, kind: Kind, sizes: Sizes) -> Protocol:
             "FedCAC: cross-entropy and their own term; FedProto decides by its class head, not by the nearest "
             "prototype",
             *_inputs(name),
+            *((POOLED,) if kind == "random" else ()),
             *source.remarks,
         ),
     )

@@ -9,7 +9,8 @@ import numpy as np
 
 from benchmarks.quality.paper2.drift import draw
 from benchmarks.quality.report import markdown_table, points
-from benchmarks.quality.table import Result
+from benchmarks.quality.table import ALWAYS_ALARM, Result
+from benchmarks.quality.verdicts import NOT_SHOWN, difference, listed, shown, standing
 
 PAPER_GAIN = "+15 % (on DIAD-2024; relative or points is not said)"
 CENTRAL = ("central", "central-larger", "central-kmeans")
@@ -23,7 +24,7 @@ SETS = {
 
 
 def extra(result: Result) -> list[str]:
-    """Gains, what beats the federation, and recall by family."""
+    """Gains, what is better than the federation or as good, and recall by family."""
     rows = {row["key"]: row for section in result["sections"] for row in section["rows"]}
     lines = ["## Gain of the federation over the central model, F1", ""]
     head = ["data", "central row", "points", "relative", "the paper"]
@@ -51,26 +52,21 @@ def _gains(rows: dict[str, Any], name: str) -> list[list[str]]:
 
 
 def _beaten(rows: dict[str, Any], name: str, title: str) -> list[str]:
-    """Say it where a simple row is as good as the federated one."""
+    """Say it where a simple row is better than the federated one, or as good."""
     ours = _f1(rows, name)
     if ours is None:
         return []
-    always = rows[name]["figures"]["always_alarm_f1"]["mean"]
-    lines = []
-    for key in (*SIMPLE, "local", "shared", *CENTRAL):
-        other = _f1(rows, f"{name}-{key}")
-        if other is not None and other >= ours:
-            label = rows[f"{name}-{key}"]["label"]
-            lines += [
-                f"{title}: **{label} beats the federation** on F1 ({100 * other:.2f} against {100 * ours:.2f})."
-            ]
-            lines += [""]
-    if always >= ours:
-        lines += [
-            f'{title}: **"always alarm" has the higher F1** ({100 * always:.2f} against {100 * ours:.2f}).',
-            "",
-        ]
-    return lines
+    others = [rows[key] for part in (*SIMPLE, "local", "shared", *CENTRAL) if (key := f"{name}-{part}") in rows]
+    found = standing(rows[name], others, "f1")
+    always = shown(difference(rows[name], "f1", rows[name], ALWAYS_ALARM))
+    level = rows[name]["figures"][ALWAYS_ALARM]["mean"]
+    return [
+        f"{title}: on F1 **better than the federation** ({100 * ours:.2f}): {listed(found.better, 'f1')}. "
+        f"{NOT_SHOWN.capitalize()}: {listed(found.level, 'f1')}. "
+        f'"Always alarm" ({100 * level:.2f}): '
+        f"{ {1: 'worse', 0: NOT_SHOWN, -1: '**better**'}[always] }.",
+        "",
+    ]
 
 
 def _families(rows: dict[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmarks.quality.report import markdown_table, points
 from benchmarks.quality.table import Result
+from benchmarks.quality.verdicts import NOT_SHOWN, listed, standing
 
 NAMES = {"fl": "Federated", "non-fl": "Each edge alone"}
 BASELINES = ("tree", "tree-central", "central")
@@ -45,16 +46,17 @@ def extra(result: Result) -> list[str]:
 
 
 def beaten(result: Result) -> list[str]:
-    """Say it where a simple baseline beats the federated network."""
+    """Say it where a simple baseline is better than the federated network, or as good."""
     rows = {row["key"]: row for section in result["sections"] for row in section["rows"]}
-    ours = rows["fl"]["figures"].get("test_accuracy")
-    lines = []
-    for key in BASELINES:
-        other = rows[key]["figures"].get("test_accuracy") if key in rows else None
-        if ours and other and other["mean"] > ours["mean"]:
-            means = f"{100 * other['mean']:.2f} against {100 * ours['mean']:.2f}"
-            lines += [f"{rows[key]['label']}: beats the federated network on test accuracy ({means}).", ""]
-    return lines
+    ours, figure = rows["fl"], "test_accuracy"
+    if figure not in ours["figures"]:
+        return []
+    found = standing(ours, [rows[key] for key in BASELINES if key in rows], figure)
+    return [
+        f"On test accuracy better than the federated network ({100 * ours['figures'][figure]['mean']:.2f}): "
+        f"{listed(found.better, figure)}. {NOT_SHOWN.capitalize()}: {listed(found.level, figure)}.",
+        "",
+    ]
 
 
 def _edges(details: Sequence[Any]) -> list[list[str]]:

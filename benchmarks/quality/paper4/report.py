@@ -13,6 +13,7 @@ from benchmarks.quality.paper4.networks import TARGETS
 from benchmarks.quality.paper4.rows import GRID
 from benchmarks.quality.report import points
 from benchmarks.quality.table import Result
+from benchmarks.quality.verdicts import NOT_SHOWN, listed, standing
 
 UNSW_MARGIN = 0.003
 """UNSW-NB15's target: the trees' accuracy less this."""
@@ -33,7 +34,7 @@ FIGURES = (("5", "accuracy", 100.0, "per cent"), ("6", "loss", 1.0, "nats"))
 
 
 def findings(result: Result) -> Sequence[str]:
-    """Which rows beat the federated LSTM, how the three-network federation did, and UNSW-NB15's target."""
+    """Which rows are better than the federated LSTM, the three-network federation, and UNSW-NB15's target."""
     rows = _rows(result)
     return ["## What the tables say", "", *_better(rows), *_goal(rows), *_unsw_target(rows), *_unsw_why(rows)]
 
@@ -51,19 +52,19 @@ def _better(rows: Mapping[str, Any]) -> list[str]:
     lines = []
     for key, network in NETWORKS.items():
         for figure, what in (("accuracy", "random split"), ("headline_accuracy", "official test")):
-            ours = rows[f"{key}-federated-lstm"]["figures"].get(figure)
+            own = f"{key}-federated-lstm"
+            ours = rows[own]["figures"].get(figure)
             if not ours:
                 continue
-            above = [
-                f"{row['label']} ({100 * row['figures'][figure]['mean']:.2f})"
+            others = [
+                row
                 for name, row in rows.items()
-                if name.startswith(f"{key}-")
-                and not name.endswith(("-more", "-piecewise"))
-                and row["figures"].get(figure, ours)["mean"] > ours["mean"]
+                if name.startswith(f"{key}-") and name != own and not name.endswith(("-more", "-piecewise"))
             ]
+            found = standing(rows[own], others, figure)
             lines.append(
                 f"- {network.title}, {what}: federated `lstm_classifier` {100 * ours['mean']:.2f}; better on as "
-                f"many records: {'; '.join(above) or 'none'}"
+                f"many records: {listed(found.better, figure)}; {NOT_SHOWN}: {listed(found.level, figure)}"
             )
     return lines
 

@@ -10,6 +10,7 @@ from benchmarks.quality.plant.run import BLOCKS, ENDS, RETRAINED
 from benchmarks.quality.plant.streams import HOURS
 from benchmarks.quality.report import markdown_table
 from benchmarks.quality.table import ALWAYS_ALARM, Result
+from benchmarks.quality.verdicts import NOT_SHOWN, difference, shown
 from streamgauge.plant.attacks import CLASSES
 
 PAPER: Mapping[str, tuple[float, float]] = {
@@ -125,8 +126,9 @@ def _poor(rows: list[Result]) -> list[str]:
         lines.append(
             f"- {name}: {verdict} (best recall {100 * reached:.1f}, {best['label']}). Why not more: {WHY[name]}."
         )
-    worse = [row["label"] for row in rows if row["figures"]["f1"]["mean"] <= _always(row)]
-    lines += ["", f'F1 not above that of "always alarm": {"; ".join(worse) or "none"}.', ""]
+    signs = [(row["label"], shown(difference(row, "f1", row, ALWAYS_ALARM))) for row in rows]
+    worse, level = ("; ".join(name for name, is_it in signs if is_it == sign) or "none" for sign in (-1, 0))
+    lines += ["", f'F1 below that of "always alarm": {worse}. {NOT_SHOWN.capitalize()}: {level}.', ""]
     settled = [row["label"] for row in rows if _mostly_after(row)]
     return [
         *lines,
@@ -134,10 +136,6 @@ def _poor(rows: list[Result]) -> list[str]:
         f"which mostly alarm while the process comes back from an attack: {'; '.join(settled) or 'none'}.",
         "",
     ]
-
-
-def _always(row: Result) -> float:
-    return float(row["figures"][ALWAYS_ALARM]["mean"])
 
 
 def _mostly_after(row: Result) -> bool:

@@ -36,6 +36,11 @@ def paper2() -> Table:
             "The paper's headline is on CICIoT-DIAD-2024, which is not at hand; the same rows on one's own copy: "
             "`streamgauge bench paper2 --diad PATH`.",
             "CICIoT2023 here is three public samples, 24,330 distinct records, not the full set.",
+            "Privacy: a federated row's raw records stay on their nodes. The paper's text promises that much, "
+            "names differential privacy among emerging methods and describes none: no noise, clipping or "
+            "encryption, and no figure. So no row here is about privacy. The server sees what a node sends as "
+            "it is: weights, record counts, and the sums behind scaler, clusters and statistics. What these give "
+            "away was not measured.",
             'An F1 near that of "always alarm" says little; ROC-AUC and the recall at the false alarms realised '
             "say more.",
         ),

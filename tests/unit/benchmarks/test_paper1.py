@@ -18,7 +18,6 @@ from benchmarks.quality.paper1.rules import MAIN, RULES, VARIANTS
 from benchmarks.quality.paper1.run import FORMS, averaged, measured, validation_auc
 from benchmarks.quality.paper1.sections import PUBLIC
 from benchmarks.quality.table import TABLES, Outcome
-from benchmarks.quality.tables.paper1 import RANDOM
 from streamgauge.detectors import DETECTORS
 from streamgauge.errors import ConfigurationError
 from streamgauge.profiles.loaders.table import Table
@@ -168,15 +167,21 @@ def test_windows_show_small_moves_and_stay_within_a_recording() -> None:
 def test_the_page_says_who_wins_and_lists_types() -> None:
     def row(key: str, label: str, auc: float, f1: float) -> dict[str, object]:
         figures = {"auc": auc, "f1": f1, "always_alarm_f1": 0.6, "recall_dos": 0.25}
-        return {"key": key, "label": label, "figures": {k: {"mean": v, "std": 0.0} for k, v in figures.items()}}
+        spreads = {k: {"mean": v, "std": 0.0, "values": [v, v]} for k, v in figures.items()}
+        return {"key": key, "label": label, "seeds": [0, 1], "figures": spreads}
 
     part = {
         "title": "SKAB",
-        "rows": [row("a-contrastive", "Contrastive", 0.8, 0.5), row("a-trees", "Trees", 0.9, 0.7)],
+        "rows": [
+            row("a-contrastive", "Contrastive", 0.8, 0.5),
+            row("a-trees", "Trees", 0.9, 0.7),
+            row("a-moon", "MOON", 0.8, 0.4),
+            row("a-pca", "PCA", 0.7, 0.4),
+        ],
     }
     text = verdict(part)
     assert "best AUC 0.9000 (Trees)" in text
-    assert "it loses to: Trees." in text
+    assert "Better by AUC: Trees (0.9000). No difference shown: MOON (0.8000)." in text
     assert 'below that of "always alarm" (60.00)' in text
     assert "| Contrastive | 25.0 ± 0.0 |" in columns(part, RECALL, percent)
     assert verdict({"title": "x", "rows": []}) == ""
@@ -184,6 +189,5 @@ def test_the_page_says_who_wins_and_lists_types() -> None:
 
 def test_the_tables_have_every_rule_under_both_protocols() -> None:
     keys = {row.key for name in ("paper1", "paper1_random") for row in TABLES[name]().rows}
-    wanted = {f"{name}-strict-{key}" for name in PUBLIC for key in MAIN}
-    wanted |= {f"{name}-random-{key}" for name in RANDOM for key in MAIN}
+    wanted = {f"{name}-{kind}-{key}" for name in PUBLIC for kind in ("strict", "random") for key in MAIN}
     assert wanted | {f"{name}-strict-{key}" for name in ("skab", "batadal") for key in VARIANTS} <= keys

@@ -11,6 +11,7 @@ from rich.console import Console
 from benchmarks.quality.own_data import run
 from benchmarks.quality.paper2.diad import SHARED, diad_nodes
 from benchmarks.quality.paper2.others import diad_section
+from services.bench import main
 from streamgauge.errors import ConfigurationError
 from tests.support.dataset_files import DIAD_HEADER, diad_line
 
@@ -54,6 +55,13 @@ def test_the_command_runs_a_row_on_one_s_own_folder(tmp_path: Path) -> None:
     code = run("paper2", {"diad": tmp_path / "diad"}, 1, out, Console(stderr=True), "diad-kmeans")
     assert code == 0
     assert list(out.glob("runs-*/**/*.json"))
+
+
+def test_a_wrong_folder_is_said_once_and_no_row_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "diad", files=2)
+    assert main("paper2", {"diad": tmp_path / "diad"}, 5, tmp_path / "out") == 2
+    assert capsys.readouterr().err.count("three such files") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_folder_is_asked_for(tmp_path: Path) -> None:

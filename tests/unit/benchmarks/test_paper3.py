@@ -76,14 +76,16 @@ def test_the_page_has_every_edge_both_matrices_and_the_figures(tmp_path: Path) -
             "key": key,
             "label": key,
             "details": details,
-            "figures": {"test_accuracy": {"mean": mean, "std": 0.01}},
+            "figures": {"test_accuracy": {"mean": mean, "std": 0.01, "values": [mean - 0.007, mean + 0.007]}},
+            "seeds": [0, 1],
             "paper": {},
         }
         for key, mean in accuracy_of.items()
     ]
     result = {"table": "paper3", "sections": [{"title": "t", "rows": rows, "columns": [column]}]}
     text = "\n".join(extra(result))
-    assert "tree: beats the federated network on test accuracy (99.00 against 98.00)." in "".join(beaten(result))
+    text_beside = "".join(beaten(result))
+    assert "better than the federated network (98.00): tree (99.00)." in text_beside
     assert text.count("| Edge 2 | 80.00 ± 0.00 |") == 2
     assert text.count("| Edge 2 | 70.00 ± 0.00 | 60.00 ± 0.00 |") == 2
     assert plot(result, tmp_path / "paper3.png") == ["paper3.png", "paper3_figures_5_6.png"]

@@ -180,8 +180,8 @@ def result(tmp: float = 0.9) -> dict[str, Any]:
 
     def line(key: str, mean: float) -> dict[str, Any]:
         details = [{"curve": curve, "roc": roc}] * 2
-        figures = {"accuracy": {"mean": mean, "std": 0.01}}
-        return {"key": key, "label": key, "details": details, "figures": figures, "paper": {}}
+        figures = {"accuracy": {"mean": mean, "std": 0.01, "values": [mean - 0.007, mean + 0.007]}}
+        return {"key": key, "label": key, "seeds": [0, 1], "details": details, "figures": figures, "paper": {}}
 
     rows = [line(f"{key}-{name}", mean) for key in NETWORKS for name, mean in means.items()]
     column = {"figure": "accuracy", "title": "accuracy", "style": "percent"}

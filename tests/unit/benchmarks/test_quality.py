@@ -68,6 +68,7 @@ def test_a_table_is_measured_written_and_taken_up_again(tmp_path: Path) -> None:
     assert "| B | 62.00 ± 1.58 (paper 90.00) | 1.5 ± 0.0 |" in text
     assert 'F1 of "always alarm": 70.00' in text
     assert "**not reached**" in text
+    assert "b minus a, F1: 10.00 (95 % interval 10.00 to 10.00, paired over 5 seeds)\n" in text
     assert "note of a" in text
     assert "a remark" in text
     assert (tmp_path / "docs/results/quality/tiny.png").stat().st_size > 1000

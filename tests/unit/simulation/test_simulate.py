@@ -145,6 +145,16 @@ def test_the_json_has_no_numbers_that_json_lacks() -> None:
     assert json.loads(text)["rounds"][1]["clients"]["c0"]["auc"] is None
 
 
+def test_means_of_f1_and_always_alarm_are_over_the_same_clients() -> None:
+    nodes = clients()
+    calm = replace(nodes[0], test=nodes[0].test.take(np.flatnonzero(nodes[0].test.y == 0)))
+    final = simulate(config(), [calm, *nodes[1:]], 0).final
+    assert math.isnan(final.clients[calm.name].f1)
+    assert math.isnan(final.clients[calm.name].always_alarm_f1)
+    others = [final.clients[node.name].always_alarm_f1 for node in nodes[1:]]
+    assert final.mean.always_alarm_f1 == pytest.approx(np.mean(others))
+
+
 def test_masked_cells_constant_columns_and_an_empty_test_are_fine() -> None:
     nodes = []
     for node in clients():
