@@ -21,12 +21,11 @@ from services.runtime.brokers import LocalBroker, kafka
 from services.runtime.errors import BrokerError
 from tests import brokers
 from tests.backends import KAFKA_BACKENDS, LogBackend, MemoryBackend
+from tests.support.examples import ORDINARY, THOROUGH
 
 # No deadline for an example: time is measured in benchmarks, a busy machine is no bug.
-# Few examples, since every run draws others. With `--hypothesis-profile=thorough` a test that sets no number
-# of its own draws many.
-settings.register_profile("project", deadline=None, print_blob=True, max_examples=40)
-settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=500)
+settings.register_profile("project", deadline=None, print_blob=True, max_examples=ORDINARY)
+settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=THOROUGH)
 settings.load_profile("project")
 _PR_SET_CHILD_SUBREAPER = 36
 _LEFT_OVER: list[str] = []

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -17,6 +17,7 @@ import schemas
 from schemas import MESSAGES, Alert, Message, NodeStatus, RoundPlan, UnsupportedVersionError
 from schemas.base import Part
 from services.schema_export import export, file_name, json_schema
+from tests.support.examples import examples
 
 COMMITTED = Path(schemas.__file__).parent / "json"
 SHA = "0" * 64
@@ -115,7 +116,7 @@ def test_what_is_no_message_is_a_validation_error(value: bytes) -> None:
         RoundPlan.read(value)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(15)
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
 def test_foreign_bytes_never_cause_another_error(value: bytes | str) -> None:
     for message in (RoundPlan, NodeStatus, Alert):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.quality.paper4.classes import CLASSES, codes, recalls
@@ -22,6 +22,7 @@ from benchmarks.quality.paper4.tuning import TRIALS
 from benchmarks.quality.table import TABLES
 from streamgauge.errors import DataError
 from streamgauge.features import CategoricalFeature, FeatureSchema, NumericFeature
+from tests.support.examples import examples
 
 SCHEMA = FeatureSchema(
     (NumericFeature("bytes", 0, 1e6, transform="log1p"), NumericFeature("rate", 0, 1)),
@@ -55,7 +56,7 @@ def right(score: Score, rows: Part) -> float:
 
 
 @given(st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
+@examples(10)
 def test_min_max_maps_training_rows_to_0_and_1_and_clipping_holds_all_rows_there(seed: int) -> None:
     train, later = records(seed=seed), records(seed=seed + 1)
     before = later.copy()
@@ -163,7 +164,7 @@ def test_recall_at_rates_and_cross_entropy() -> None:
 
 
 @given(st.integers(1, 6), st.integers(0, 99))
-@settings(max_examples=20, deadline=None)
+@examples(10)
 def test_every_row_goes_to_one_client(clients: int, seed: int) -> None:
     rows = part(31, 0)
     found = parts_of(rows, clients, seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.quality.figures import at_rate, decisions, events
@@ -14,6 +14,7 @@ from benchmarks.quality.strict.nsl import Node
 from benchmarks.quality.strict.series import Features, Stretch, after, drift
 from streamgauge.errors import ConfigurationError
 from streamgauge.simulation import Space
+from tests.support.examples import examples
 
 SEEDS = st.integers(0, 2**16)
 
@@ -50,7 +51,7 @@ def test_events_and_point_adjustment() -> None:
 
 
 @given(SEEDS)
-@settings(max_examples=30)
+@examples(15)
 def test_surprise_keeps_the_order_and_votes_need_more_than_one_member(seed: int) -> None:
     generator = np.random.default_rng(seed)
     held, scores = generator.gamma(2.0, size=500), np.sort(generator.gamma(3.0, size=200))
@@ -68,7 +69,7 @@ def test_surprise_keeps_the_order_and_votes_need_more_than_one_member(seed: int)
 
 
 @given(SEEDS)
-@settings(max_examples=20)
+@examples(10)
 def test_a_round_of_the_mixture_is_that_of_the_union(seed: int) -> None:
     generator = np.random.default_rng(seed)
     parts = [generator.normal(i, 1.0, (20 + i, 3)) for i in range(3)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -19,6 +19,7 @@ from benchmarks.quality.strict.validating import Surprises, candidates, judged, 
 from benchmarks.quality.table import TABLES
 from streamgauge.errors import ConfigurationError
 from streamgauge.simulation import Space
+from tests.support.examples import examples
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -59,7 +60,7 @@ def test_the_smaller_of_equal_committees_wins() -> None:
 
 
 @given(SEEDS)
-@settings(max_examples=25)
+@examples(13)
 def test_a_fault_is_after_the_first_rows_and_marked(seed: int) -> None:
     x = np.random.default_rng(seed).normal(size=(1000, 5))
     kept = x.copy()

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -15,6 +15,7 @@ from streamgauge.calibration.threshold import DAY_S, Threshold, by_event_rate, b
 from streamgauge.errors import ConfigurationError, StateError
 from streamgauge.evaluation.metrics import event_ids, quality
 from streamgauge.stream.grouping import AlertGrouper, GroupingPolicy, ScoredBatch
+from tests.support.examples import examples
 
 rows_st = st.lists(
     st.tuples(st.integers(0, 100), st.sampled_from("ab"), st.integers(0, 12)), min_size=1, max_size=40
@@ -26,7 +27,7 @@ def events(rows: list[tuple[int, str, int]], level: float, gap_s: float) -> int:
     return len(set(event_ids(np.array([r[0] for r in chosen], float), [r[1] for r in chosen], gap_s).tolist()))
 
 
-@settings(deadline=None, max_examples=50)
+@examples(25)
 @given(rows_st, st.integers(1, 8))
 def test_lowest_level_within_the_allowed_events(rows: list[tuple[int, str, int]], allowed: int) -> None:
     scores = np.array([r[2] for r in rows], float)
@@ -48,7 +49,7 @@ def test_lowest_level_within_the_allowed_events(rows: list[tuple[int, str, int]]
     assert found.events == events(rows, found.value, 5.0) <= allowed
 
 
-@settings(deadline=None, max_examples=30)
+@examples(15)
 @given(rows_st)
 def test_counts_events_as_the_grouper_does(rows: list[tuple[int, str, int]]) -> None:
     rows = [r for r in sorted(rows) if r[1] == "a"]
@@ -107,7 +108,6 @@ def test_wrong_arguments() -> None:
         by_event_rate(np.ones(1), np.zeros(1), ["a"], DAY_S, 0, 60)
 
 
-@settings(deadline=None, max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(1, 9), st.sampled_from([0.0, 1.0])), min_size=2, max_size=30).filter(
         lambda rows: {y for _, y in rows} == {0.0, 1.0}

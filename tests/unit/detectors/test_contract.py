@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -26,6 +26,7 @@ from streamgauge.scaler import CLIP, SCALER
 from streamgauge.state import ModelState, statistics_tensors
 from streamgauge.training import TrainingPlan, train
 from tests.support.detectors import LIBRARY_DETECTORS
+from tests.support.examples import examples
 
 WIDTH = 12
 GROUPS = np.arange(WIDTH)
@@ -100,16 +101,16 @@ def test_the_layout_survives_json_and_differs_between_widths(case: Case) -> None
     assert DETECTORS[case.detector.name](WIDTH + 1, {}).layout.hash != layout.hash
 
 
-@pytest.mark.parametrize("name", LIBRARY_DETECTORS)
-def test_layout_and_first_weights_are_the_same_in_another_process_without_torch(name: str) -> None:
+def test_layouts_and_first_weights_are_the_same_in_another_process_without_torch() -> None:
     code = f"""
 import sys; sys.modules["torch"] = None
 from streamgauge.detectors import DETECTORS
 from streamgauge.layout import initial_weights
 import hashlib
-layout = DETECTORS[{name!r}]({WIDTH}, {{}}).layout
-drawn = initial_weights(layout, 5)
-print(layout.hash, hashlib.sha256(b"".join(drawn[k].tobytes() for k in sorted(drawn))).hexdigest())
+for name in {LIBRARY_DETECTORS!r}:
+    layout = DETECTORS[name]({WIDTH}, {{}}).layout
+    drawn = initial_weights(layout, 5)
+    print(layout.hash, hashlib.sha256(b"".join(drawn[k].tobytes() for k in sorted(drawn))).hexdigest())
 """
     seen = {
         subprocess.run(
@@ -118,7 +119,8 @@ print(layout.hash, hashlib.sha256(b"".join(drawn[k].tobytes() for k in sorted(dr
         for seed in ("1", "2")
     }
     assert len(seen) == 1
-    assert seen.pop().startswith(DETECTORS[name](WIDTH, {}).layout.hash)
+    lines = seen.pop().splitlines()
+    assert [line.split()[0] for line in lines] == [DETECTORS[n](WIDTH, {}).layout.hash for n in LIBRARY_DETECTORS]
 
 
 # -- scores ----------------------------------------------------------------------------------------------
@@ -172,7 +174,7 @@ def test_scores_of_extreme_rows_are_finite_and_not_negative(case: Case, which: s
     assert (scores >= 0).all()
 
 
-@settings(max_examples=30, deadline=None)
+@examples(15)
 @given(st.lists(st.lists(st.floats(-CLIP, CLIP, width=32), min_size=WIDTH, max_size=WIDTH), max_size=5))
 def test_any_clipped_rows_have_a_score_and_an_explanation(case: Case, rows: list[list[float]]) -> None:
     x = np.array(rows, np.float32).reshape(-1, WIDTH)

@@ -7,11 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from streamgauge.detectors.contrast import contrastive_loss
+from tests.support.examples import examples
 
 
 def literal(z: NDArray[np.float64], groups: list[int], tau: float) -> float:
@@ -39,7 +40,7 @@ def batches(draw: st.DrawFn) -> tuple[NDArray[np.float64], list[int], float]:
     return z * draw(st.floats(0.01, 100)), groups, draw(st.floats(0.05, 5))
 
 
-@settings(max_examples=30, deadline=None)
+@examples(15)
 @given(batches())
 def test_it_is_the_equation(batch: tuple[NDArray[np.float64], list[int], float]) -> None:
     z, groups, tau = batch
@@ -50,7 +51,6 @@ def test_it_is_the_equation(batch: tuple[NDArray[np.float64], list[int], float])
     assert loss.item() == pytest.approx(literal(z, groups, tau), rel=1e-9, abs=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
 @given(batches(), st.integers(0, 1000))
 def test_order_length_and_names_of_the_groups_do_not_matter(
     batch: tuple[NDArray[np.float64], list[int], float], seed: int
@@ -64,7 +64,6 @@ def test_order_length_and_names_of_the_groups_do_not_matter(
         assert torch.allclose(first, contrastive_loss(3 * z, groups, tau))
 
 
-@settings(max_examples=40, deadline=None)
 @given(batches())
 def test_its_gradient_is_finite_and_its_value_not_negative(
     batch: tuple[NDArray[np.float64], list[int], float],

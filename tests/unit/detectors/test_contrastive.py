@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -17,6 +17,7 @@ from streamgauge.judging import score_rows, take_statistics
 from streamgauge.layout import initial_weights
 from streamgauge.state import statistics_tensors
 from streamgauge.training import TrainingPlan, train
+from tests.support.examples import examples
 
 NAN = float("nan")
 
@@ -39,7 +40,7 @@ def generator(seed: int = 0) -> torch.Generator:
 # -- the loss --------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@examples(15)
 @given(
     st.lists(st.sampled_from([0.0, 1.0, NAN]), max_size=8),
     st.sampled_from([1, 2, 6]),
@@ -189,7 +190,7 @@ def test_a_detector_says_whether_the_demo_is_to_send_it_labels() -> None:
 # -- augmentations ---------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@examples(15)
 @given(st.integers(0, 20), st.integers(1, 5), st.floats(0, 0.9), st.integers(0, 1000))
 def test_a_view_hides_and_resamples_but_invents_nothing(n: int, width: int, share: float, seed: int) -> None:
     x = torch.empty(n, width).normal_(generator=generator(seed))
@@ -209,7 +210,7 @@ def test_the_share_of_changed_columns_is_as_asked() -> None:
     assert torch.equal(view(x, 0.0, 0.0, generator()), x)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(15)
 @given(st.integers(0, 20), st.integers(1, 5), st.integers(0, 1000))
 def test_a_corrupted_copy_differs_in_at_least_one_column(n: int, width: int, seed: int) -> None:
     x = torch.empty(n, width).normal_(generator=generator(seed))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamgauge.detectors import DETECTORS
 from streamgauge.detectors.contrastive import NORMAL
 from streamgauge.detectors.mahalanobis import prepared, whitening
+from tests.support.examples import examples
 
 
-@settings(max_examples=30, deadline=None)
+@examples(15)
 @given(st.integers(1, 6), st.integers(0, 1000), st.floats(1e-3, 10.0))
 def test_the_squared_norm_is_the_squared_mahalanobis_distance(d: int, seed: int, ridge: float) -> None:
     rng = np.random.default_rng(seed)

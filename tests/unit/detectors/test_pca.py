@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
@@ -16,6 +16,7 @@ from streamgauge.federation.merging import Contribution, MergePolicy, agree, mak
 from streamgauge.judging import score_rows, take_statistics
 from streamgauge.state import ModelState, statistics_tensors
 from streamgauge.training import TrainingPlan, train
+from tests.support.examples import examples
 
 WIDTH = 6
 Rows = NDArray[np.float32]
@@ -62,7 +63,7 @@ def test_a_whole_federation_finds_the_components_of_all_rows(robust: bool) -> No
     assert np.corrcoef(found, expected)[0, 1] > 0.7
 
 
-@settings(max_examples=30, deadline=None)
+@examples(15)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 8))
 def test_axes_are_orthonormal_with_a_sign_that_is_no_accident(seed: int, d: int) -> None:
     spread = np.random.default_rng(seed).normal(size=(d + 2, d))

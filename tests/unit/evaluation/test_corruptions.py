@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -12,6 +12,7 @@ from streamgauge.errors import ConfigurationError
 from streamgauge.evaluation.corruptions import Kind, corrupt
 from streamgauge.features import CategoricalFeature, FeatureSchema, NumericFeature
 from streamgauge.scaler import CLIP
+from tests.support.examples import examples
 
 SCHEMA = FeatureSchema(
     tuple(NumericFeature(f"n{i}", 0, 1) for i in range(5)),
@@ -29,7 +30,7 @@ def rows(n: int, seed: int = 0) -> NDArray[np.float32]:
     return x
 
 
-@settings(deadline=None, max_examples=30)
+@examples(15)
 @given(st.integers(0, 30), st.integers(0, 1000), st.sampled_from([*[(k,) for k in KINDS], KINDS]))
 def test_seeded_bounded_valid(n: int, seed: int, kinds: tuple[Kind, ...]) -> None:
     x = rows(n)

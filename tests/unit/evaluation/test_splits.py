@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamgauge.errors import ConfigurationError
@@ -24,6 +24,7 @@ from streamgauge.evaluation.splits import (
     time_blocks,
     time_split,
 )
+from tests.support.examples import examples
 
 SHARES = st.sampled_from([(6, 1, 3), (6, 3, 1), (0.5, 0.5, 0), (1, 0, 0), (0, 0, 1)])
 SEEDS = st.integers(0, 2**32)
@@ -129,7 +130,7 @@ def test_heads_are_the_first_rows_of_each_group(values: list[str], count: int) -
         assert np.isin(rows, first).tolist() == [i < count for i in range(len(rows))]
 
 
-@settings(max_examples=50)
+@examples(25)
 @given(values=VALUES, nodes=st.integers(1, 4), alpha=st.sampled_from([0.3, 1.0, 100.0]), seed=SEEDS)
 def test_dirichlet_nodes_are_a_seeded_partition(values: list[str], nodes: int, alpha: float, seed: int) -> None:
     column = np.array(values, object)

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from streamgauge.federation import round_events as ev
 from streamgauge.federation.round_state import LogPhase, NodeView, Position, Round, RoundPolicy, State
 from streamgauge.federation.rounds import advance
+from tests.support.examples import examples
 
 PARTITIONS = 2
 NODES = ("a", "b", "c", "d")
@@ -251,4 +252,4 @@ class Rounds(RuleBasedStateMachine):
 
 
 TestRounds = Rounds.TestCase
-TestRounds.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+TestRounds.settings = settings(examples(15), stateful_step_count=40)

@@ -7,7 +7,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -17,6 +17,7 @@ from streamgauge.federation.kinds.centroids import Centroids, k_means
 from streamgauge.federation.kinds.matching import align, match
 from streamgauge.federation.kinds.medians import median_weights
 from streamgauge.layout import Arrays, Item, Layout, Phase, check_arrays
+from tests.support.examples import examples
 
 SEEDS = st.integers(0, 2**32 - 1)
 Floats = NDArray[np.float64]
@@ -80,7 +81,7 @@ def test_every_kind_of_statistics_is_tested_here() -> None:
 
 
 @pytest.mark.parametrize("kind", ADDITIVE)
-@settings(max_examples=10, deadline=None)
+@examples(5)
 @given(SEEDS)
 def test_merged_statistics_are_those_of_the_union(kind: str, seed: int) -> None:
     parts = nodes(seed)
@@ -92,7 +93,7 @@ def test_merged_statistics_are_those_of_the_union(kind: str, seed: int) -> None:
 
 @pytest.mark.parametrize("kind", STATISTICS)
 @pytest.mark.parametrize("robust", [False, True])
-@settings(max_examples=5, deadline=None)
+@examples(3)
 @given(SEEDS)
 def test_the_order_of_the_nodes_does_not_matter(kind: str, robust: bool, seed: int) -> None:
     parts = [take(kind, part) for part in nodes(seed)]
@@ -102,7 +103,7 @@ def test_the_order_of_the_nodes_does_not_matter(kind: str, robust: bool, seed: i
 
 
 @pytest.mark.parametrize("kind", STATISTICS)
-@settings(max_examples=10, deadline=None)
+@examples(5)
 @given(SEEDS)
 def test_merging_is_associative(kind: str, seed: int) -> None:
     parts = [take(kind, part) for part in nodes(seed)]
@@ -124,7 +125,7 @@ LIES = st.sampled_from([-1e9, -1e3, 7.0, 1e3, 1e9])
 
 
 @pytest.mark.parametrize("kind", STATISTICS)
-@settings(max_examples=15, deadline=None)
+@examples(8)
 @given(SEEDS, LIES)
 def test_one_absurd_node_cannot_move_a_robust_merge_beyond_its_bound(kind: str, seed: int, lie: float) -> None:
     """Geometric median of 4 honest nodes and 1 hostile one: within 2 r (n - f) / (n - 2 f) = 8/3 r."""
@@ -137,7 +138,7 @@ def test_one_absurd_node_cannot_move_a_robust_merge_beyond_its_bound(kind: str, 
         assert np.abs(after - before).max() < 3.0
 
 
-@settings(max_examples=30, deadline=None)
+@examples(15)
 @given(SEEDS, st.integers(1, 6), LIES)
 def test_robust_covariances_stay_positive_semidefinite(seed: int, count: int, lie: float) -> None:
     generator = np.random.default_rng(seed)
@@ -172,7 +173,7 @@ def test_the_geometric_median_is_an_average(seed: int, count: int) -> None:
 
 
 @pytest.mark.parametrize("robust", [False, True])
-@settings(max_examples=20, deadline=None)
+@examples(10)
 @given(SEEDS)
 def test_matching_undoes_permutations(robust: bool, seed: int) -> None:
     generator = np.random.default_rng(seed)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -25,6 +25,7 @@ from streamgauge.federation.terms.proximal import Proximal
 from streamgauge.federation.terms_base import TERMS, TermContext, make_terms
 from streamgauge.layout import initial_weights
 from streamgauge.training import Memory, TrainingPlan, train
+from tests.support.examples import examples
 
 SMALL: Mapping[str, Mapping[str, Any]] = {
     "mlp": {"hidden": (6, 5, 4), "dropout": 0.0},
@@ -160,7 +161,7 @@ def test_unknown_terms_end_the_training_before_it_begins() -> None:
 # -- proximal --------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=20, deadline=None)
+@examples(10)
 @given(seed=SEEDS, mu=st.floats(1e-3, 10))
 def test_the_proximal_gradient_is_mu_times_the_difference(seed: int, mu: float) -> None:
     detector = detector_of("mlp")
@@ -210,7 +211,7 @@ def moon_by_hand(now: Any, globally: Any, before: Any, mu: float, tau: float) ->
     return mu * total / len(now)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(10)
 @given(seed=SEEDS, tau=st.floats(0.1, 5), mu=st.floats(0.1, 10), kind=st.sampled_from(sorted(SMALL)))
 def test_moon_is_the_paper_s_formula(seed: int, tau: float, mu: float, kind: str) -> None:
     detector = detector_of(kind)
@@ -263,7 +264,7 @@ def test_a_class_that_nobody_has_adds_nothing() -> None:
 
 
 @given(seed=SEEDS, cut=st.integers(1, 29))
-@settings(max_examples=20, deadline=None)
+@examples(10)
 def test_merged_prototypes_are_those_of_all_records(seed: int, cut: int) -> None:
     detector = detector_of("mlp")
     weights, (x, y) = drawn(detector, 1), rows(30, seed)

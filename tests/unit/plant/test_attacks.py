@@ -6,14 +6,16 @@ from itertools import islice
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamgauge.errors import ConfigurationError
 from streamgauge.plant.attacks import CLASSES, Attack, attack_from
-from streamgauge.plant.plant import Plant, Reading
+from streamgauge.plant.plant import Reading
 from streamgauge.plant.schedule import Schedule
 from streamgauge.plant.tags import OFF, ON, SENSORS
+from tests.support.examples import examples
+from tests.unit.plant.kit import plant
 
 SEED, BEGIN, LAST = 11, 200, 300
 EVERY = [
@@ -27,10 +29,10 @@ EVERY = [
 
 
 def stream(count: int, *attacks: Attack) -> list[Reading]:
-    plant = Plant(SEED)
+    attacked = plant(SEED)
     for attack in attacks:
-        plant.attack(attack)
-    return list(islice(plant, count))
+        attacked.attack(attack)
+    return list(islice(attacked, count))
 
 
 @pytest.fixture(scope="module")
@@ -99,16 +101,16 @@ def test_attacks_at_once_are_all_named() -> None:
 
 
 def test_an_attack_whose_start_is_past_begins_with_the_next_record() -> None:
-    plant = Plant(SEED)
-    before = list(islice(plant, 50))
-    plant.attack(Attack("denial-of-service", ("LIT101",), 10, 5))
-    after = list(islice(plant, 7))
+    attacked = plant(SEED)
+    before = list(islice(attacked, 50))
+    attacked.attack(Attack("denial-of-service", ("LIT101",), 10, 5))
+    after = list(islice(attacked, 7))
     assert {reading.attack_class for reading in before} == {""}
     assert [bool(reading.attacks) for reading in after] == [True] * 5 + [False] * 2
 
 
 @given(seed=st.integers(0, 2**31))
-@settings(max_examples=20, deadline=None)
+@examples(10)
 def test_a_schedule_holds_every_class_and_follows_from_its_seed(seed: int) -> None:
     schedule, end, attacks = Schedule(seed, first=1000), 0, []
     for number in range(12):

@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamgauge.errors import StateError
@@ -18,6 +18,8 @@ from streamgauge.plant.plant import Plant, Reading, matrix
 from streamgauge.plant.schedule import Schedule
 from streamgauge.plant.tags import ACTUATORS, MOVING, OFF, ON, SENSORS, TAGS, VALVES
 from streamgauge.profiles.profile import load_profile
+from tests.support.examples import examples
+from tests.unit.plant.kit import plant
 
 START_S = 1_750_000_000.0
 SEEDS = st.integers(0, 2**31)
@@ -32,7 +34,7 @@ def test_the_tags_are_those_of_swat() -> None:
     assert (len(TAGS), len(SENSORS), len(ACTUATORS)) == (51, 25, 26)
 
 
-@settings(max_examples=4, deadline=None)
+@examples(2)
 @given(seed=SEEDS, start_s=st.floats(0, 2e9), hours=st.integers(1, 2))
 def test_no_water_is_lost_and_levels_hold(seed: int, start_s: float, hours: int) -> None:
     plant = Plant(seed, start_s)
@@ -49,7 +51,7 @@ def test_no_water_is_lost_and_levels_hold(seed: int, start_s: float, hours: int)
     assert 400 < water.h6 < 900
 
 
-@settings(max_examples=2, deadline=None)
+@examples(2)
 @given(seed=SEEDS)
 def test_the_tags_themselves_are_balanced(seed: int) -> None:
     """What the flow meters sent explains what the level sensors sent, but for their noise."""
@@ -66,7 +68,7 @@ def test_the_tags_themselves_are_balanced(seed: int) -> None:
 
 
 @given(seed=SEEDS)
-@settings(max_examples=2, deadline=None)
+@examples(2)
 def test_states_are_written_as_in_swat(seed: int) -> None:
     values = dict(zip(TAGS, matrix(taken(Plant(seed, START_S), 2000)).T, strict=True))
     for tag in ACTUATORS:
@@ -76,7 +78,7 @@ def test_states_are_written_as_in_swat(seed: int) -> None:
 
 
 def test_same_seed_same_stream() -> None:
-    first, again, other = (taken(Plant(seed, START_S), 500) for seed in (7, 7, 8))
+    first, again, other = (taken(Plant(seed, START_S), 100) for seed in (7, 7, 8))
     assert first == again
     assert [list(reading.values) for reading in first[:2]] == [list(TAGS)] * 2
     assert [reading.t for reading in first[:3]] == [START_S, START_S + 1, START_S + 2]
@@ -109,12 +111,12 @@ def test_a_state_that_is_none_is_refused(data: bytes) -> None:
 
 
 def test_a_state_of_another_format_is_refused() -> None:
-    state = carry(Plant(1)).replace(b'{"format":1', b'{"format":9', 1)
+    state = carry(plant(1)).replace(b'{"format":1', b'{"format":9', 1)
     with pytest.raises(StateError, match="format 9"):
         carried(state)
 
 
-@settings(max_examples=3, deadline=None)
+@examples(2)
 @given(seed=SEEDS)
 def test_whatever_is_attacked_the_plant_stays_a_plant(seed: int) -> None:
     plant = Plant(seed, START_S, Schedule(seed, first=0, calm=(0, 300), lasting=(300, 900)))

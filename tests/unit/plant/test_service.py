@@ -36,6 +36,7 @@ from streamgauge.plant.tags import TAGS
 from streamgauge.profiles.decoder import Decoder
 from streamgauge.profiles.loaders import load
 from streamgauge.profiles.profile import load_profile
+from tests.unit.plant.kit import plant
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CLUSTER = {"bootstrap_servers": "127.0.0.1:1"}
@@ -48,9 +49,9 @@ class Record(NamedTuple):
 
 
 def attacked(count: int = 60) -> list[Reading]:
-    plant = Plant(1, NOW.timestamp())
-    plant.attack(Attack("data-injection", ("LIT101",), 20, 30, value=1000.0))
-    return list(islice(plant, count))
+    hit = plant(1, NOW.timestamp())
+    hit.attack(Attack("data-injection", ("LIT101",), 20, 30, value=1000.0))
+    return list(islice(hit, count))
 
 
 def messages(readings: Sequence[Reading], *, long: bool = False, labels: bool = True) -> list[Outgoing]:

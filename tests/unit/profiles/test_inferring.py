@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import services.cli
 from services.profile_tools import Line, check_source, from_file, from_topic, infer
 from services.runtime.errors import TopicError
 from services.runtime.log import Outgoing
@@ -167,10 +168,12 @@ def test_many_categories_are_some_and_too_many_are_none() -> None:
     assert "#   id: 150 different texts are too many for categories" in text
 
 
-def test_the_module_run_as_a_program_knows_the_commands() -> None:
+def test_the_module_run_as_a_program_knows_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     for command in (("profile", "infer"), ("profile", "check"), ("dead-letters", "replay")):
-        run = [sys.executable, "-m", "services.cli", *command, "--help"]
-        assert subprocess.run(run, capture_output=True, check=False).returncode == 0
+        monkeypatch.setattr(sys, "argv", ["streamgauge", *command, "--help"])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(services.cli.__file__), run_name="__main__")
+        assert ended.value.code == 0
 
 
 def test_a_topic_gives_its_newest_records() -> None:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamgauge.stream.alerts import AlertChange
 from streamgauge.stream.grouping import OTHER_ENTITIES, AlertGrouper, GroupingPolicy, ScoredBatch
+from tests.support.examples import examples
 
 Record = tuple[float, str, float]
 POLICY = GroupingPolicy(gap_s=3, max_records=7, max_duration_s=12, scores_kept=4, max_entities=2)
@@ -120,7 +121,7 @@ def check_final(final: AlertChange, alert: Plain) -> None:
     assert final.continues == (None if alert.continues is None else (alert.continues, 0))
 
 
-@settings(deadline=None, max_examples=50)
+@examples(25)
 @given(records_st, st.lists(st.integers(0, 60), max_size=6))
 def test_any_split_gives_the_alerts_of_the_plain_rules(records: list[Record], cuts: list[int]) -> None:
     grouper, changes = run_split(records, cuts)
@@ -136,7 +137,6 @@ def test_any_split_gives_the_alerts_of_the_plain_rules(records: list[Record], cu
     assert grouper.open_count == len(expected) - len(closed)
 
 
-@settings(deadline=None, max_examples=40)
 @given(records_st, st.lists(st.integers(0, 60), max_size=6))
 def test_content_of_a_version_does_not_depend_on_batches(records: list[Record], cuts: list[int]) -> None:
     one_by_one = {key(c): c for c in run_split(records, range(len(records)))[1]}

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -40,7 +40,6 @@ cell = st.sampled_from([NAN, NAN, 1.0, 2.0, 3.0])
 rows_st = st.lists(st.tuples(st.floats(0, 60).map(round), st.sampled_from("abc"), st.tuples(cell, cell, cell)))
 
 
-@settings(deadline=None, max_examples=40)
 @given(rows_st, st.lists(st.integers(0, 30), max_size=4), st.sampled_from([2, 10]))
 def test_splits_and_saved_state_change_nothing(rows: list[Row], cuts: list[int], room: int) -> None:
     rows = [(float(t), e, v) for t, e, v in rows]
@@ -87,7 +86,6 @@ def test_nothing_to_fill_keeps_nothing() -> None:
     assert last.to_state()["entities"] == []
 
 
-@settings(deadline=None, max_examples=40)
 @given(rows_st, rows_st, st.sampled_from([2, 10]))
 def test_a_fill_can_be_undone(rows: list[Row], undone: list[Row], room: int) -> None:
     last = LastValues(room)

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from streamgauge.errors import ConfigurationError, StateError
 from streamgauge.stream.grouping import OTHER_ENTITIES
 from streamgauge.stream.learning import Learner, LearningPolicy, Settled
+from tests.support.examples import examples
 
 CENTRE = np.array([1.0, -2.0, 0.5])
 POLICY = LearningPolicy(
@@ -126,7 +127,6 @@ def assert_same_state(one: Any, other: Any) -> None:
             np.testing.assert_array_equal(other[1][name], array, err_msg=name)
 
 
-@settings(deadline=None, max_examples=40)
 @given(records_st)
 def test_learns_what_the_plain_rules_say(records: list[Record]) -> None:
     learner, settled = run_split(records, (), settle=False)
@@ -140,7 +140,7 @@ def test_learns_what_the_plain_rules_say(records: list[Record]) -> None:
     np.testing.assert_allclose(learner.moments.sumsq, np.nansum(x * x, 0), rtol=1e-9)
 
 
-@settings(deadline=None, max_examples=30)
+@examples(15)
 @given(records_st, st.lists(st.integers(0, 80), max_size=5), st.booleans())
 def test_batches_and_saved_state_change_nothing(records: list[Record], cuts: list[int], settle: bool) -> None:
     whole, _ = run_split(records, (), settle=False)
@@ -153,7 +153,6 @@ def test_batches_and_saved_state_change_nothing(records: list[Record], cuts: lis
     np.testing.assert_array_equal(parts.holdout().row_exposure_s, whole.holdout().row_exposure_s)
 
 
-@settings(deadline=None, max_examples=40)
 @given(records_st)
 def test_a_state_that_was_taken_stays_as_it_was_while_the_learner_goes_on(records: list[Record]) -> None:
     learner, half = Learner(POLICY, CENTRE, 7), len(records) // 2
@@ -166,7 +165,6 @@ def test_a_state_that_was_taken_stays_as_it_was_while_the_learner_goes_on(record
     assert_same_state((json.loads(before[0]), before[1]), (json.loads(json.dumps(values)), arrays))
 
 
-@settings(deadline=None, max_examples=40)
 @given(records_st)
 def test_state_round_trip_is_exact(records: list[Record]) -> None:
     learner, _ = run_split(records, (len(records) // 2,), settle=True)
@@ -181,7 +179,7 @@ crowd_st = records_st.flatmap(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@examples(25)
 @given(crowd_st, st.lists(st.integers(0, 80), max_size=5), st.booleans())
 def test_who_shares_a_quarantine_depends_on_the_log_alone(
     records: list[Record], cuts: list[int], settle: bool
@@ -198,7 +196,7 @@ def fates(settled: list[Settled]) -> dict[int, tuple[str, bool]]:
     return {int(o): (s.entity, s.learned) for s in settled for o in s.offsets}
 
 
-@settings(deadline=None, max_examples=50)
+@examples(25)
 @given(crowd_st)
 def test_sharing_a_quarantine_never_learns_more(records: list[Record]) -> None:
     _, settled = run_split(records, (), False, CROWDED)

@@ -7,12 +7,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from streamgauge.errors import ConfigurationError
 from streamgauge.stream.learning import Learner, LearningPolicy
+from tests.support.examples import examples
 
 POLICY = LearningPolicy(
     bucket_s=10, delay_s=30, guard_buckets=1, rows_per_bucket=3, holdout_every=3, holdout_rows_per_bucket=6,
@@ -59,7 +60,7 @@ records = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@examples(15)
 @given(records, st.lists(st.integers(0, 150), max_size=4))
 def test_windows_are_whole_and_wherever_batches_end_the_same(seen: Records, cuts: list[int]) -> None:
     learner = learned(seen, cuts)

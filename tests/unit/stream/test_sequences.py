@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -19,6 +19,7 @@ from streamgauge.detectors.lstm import Lstm
 from streamgauge.errors import StateError
 from streamgauge.layout import initial_weights
 from streamgauge.stream.sequences import SequenceStates
+from tests.support.examples import examples
 
 WIDTH, GAP_S, SETTLE = 3, 100.0, 2
 DETECTOR = Lstm(WIDTH, {"units": 5, "gap_s": GAP_S, "settle": SETTLE})
@@ -93,7 +94,7 @@ class Plain:
         return -1
 
 
-@settings(max_examples=50, deadline=None)
+@examples(25)
 @given(streams, st.lists(st.integers(0, 60), max_size=6), st.integers(1, 7))
 def test_scores_are_those_of_one_record_at_a_time_wherever_batches_end(
     stream: Stream, cuts: list[int], max_entities: int
@@ -107,7 +108,7 @@ def test_scores_are_those_of_one_record_at_a_time_wherever_batches_end(
     assert len(states) == len(plain.known) <= max_entities
 
 
-@settings(max_examples=50, deadline=None)
+@examples(25)
 @given(streams, st.integers(0, 60), st.integers(1, 7))
 def test_a_restart_in_between_changes_nothing(stream: Stream, cut: int, max_entities: int) -> None:
     states = SequenceStates(max_entities)
