@@ -197,7 +197,9 @@ def demo(
     broker: Annotated[str, typer.Option(help="embedded, or kafka for a real Apache Kafka.")] = "embedded",
     detector: Annotated[
         str | None,
-        typer.Option(help="autoencoder, autoencoder_kmeans, pca or lstm; contrastive or mlp learn from labels."),
+        typer.Option(
+            help="autoencoder, autoencoder_kmeans, pca, dynamic_pca or lstm; contrastive or mlp learn from labels."
+        ),
     ] = None,
     api_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the API; 0 takes a free one.")] = 8000,
 ) -> None:

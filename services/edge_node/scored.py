@@ -38,7 +38,7 @@ class Scored:
         decoded, imputed: the n good ones.
         x: (n, width) float32, encoded; NaN = masked.
         raw: (n,) raw scores; NaN without a model.
-        forecasts: (n, width) float32, standardised, of a detector that forecasts; None of others.
+        forecasts: (n, e) float32, as the detector's `forecast` gave them; None of detectors without.
         offsets: (n,) int64.
         outcomes: of messages and ticks in the long layout, of records out of order: what became of how many.
         rows: (n,) int64, row within the message; None: a message is one record.

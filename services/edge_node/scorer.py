@@ -81,7 +81,7 @@ class Scorer:
         with torch.inference_mode(False):
             rows = torch.from_numpy(self._scaler.apply(x))
             if forecasts is not None and isinstance(self.detector, SequenceDetector):
-                errors = rows - torch.from_numpy(forecasts)
+                errors = self.detector.compare(rows, torch.from_numpy(forecasts))
                 attributed = self.detector.attribute_errors(self._statistics, errors)
             else:
                 attributed = self.detector.attribute(self._weights, self._statistics, rows)

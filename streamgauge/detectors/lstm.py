@@ -11,9 +11,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from typing_extensions import override
+
 from streamgauge.detectors.base import DETECTORS, DetectorConfig, Statistics, Weights, whole
 from streamgauge.detectors.layers import dense, dense_items
-from streamgauge.detectors.mahalanobis import prepared, whitening
+from streamgauge.detectors.mahalanobis import distance, distance_shares, prepared
+from streamgauge.detectors.recent import look_back, mean, recent_size, stillness
 from streamgauge.detectors.sequence import SequenceDetector
 from streamgauge.layout import Item
 
@@ -37,6 +40,8 @@ class LstmConfig(DetectorConfig):
         settle: so many records after an empty state are not scored.
         ridge: added to every variance of the errors, in squared standard deviations of a column; keeps the
             covariance invertible and limits what a column forecast almost exactly can add.
+        span: beside the error of a record, its mean over so many records and how long each column stood still are
+            judged (ADR 043); 1: the error alone, as in the paper.
     """
 
     units: int = 32
@@ -44,6 +49,7 @@ class LstmConfig(DetectorConfig):
     gap_s: float = 600.0
     settle: int = 4
     ridge: float = 0.05
+    span: int = 1
 
     def __post_init__(self) -> None:
         self.require("units", lambda v: whole(v, most=4096), "a whole number from 1 to 4096")
@@ -51,6 +57,7 @@ class LstmConfig(DetectorConfig):
         self.require("gap_s", lambda v: 0 < v <= 1e9, "a number above 0, at most 1e9")
         self.require("settle", lambda v: whole(v, 0, 1000), "a whole number from 0 to 1000")
         self.require("ridge", lambda v: 1e-4 <= v <= 100, "a number from 0.0001 to 100")
+        self.require("span", lambda v: whole(v, most=1000), "a whole number from 1 to 1000")
 
 
 @DETECTORS.register("lstm")
@@ -74,7 +81,9 @@ class Lstm(SequenceDetector):
     def __init__(self, width: int, config: Mapping[str, Any] | None = None) -> None:
         super().__init__(width, config)
         self.gap_s, self.settle = self.config.gap_s, self.config.settle
-        self.state_size = 2 * self.config.units
+        span, units = self.config.span, self.config.units
+        self._remembered = recent_size(width, span) if span > 1 else 0
+        self.state_size = 2 * units + 2 * self._remembered
 
     @property
     def window(self) -> int:
@@ -90,8 +99,13 @@ class Lstm(SequenceDetector):
             Item("cell.hidden", (4 * units, units), "mean", "weights", init=init),
             Item("cell.bias", (4 * units,), "mean", "weights"),
             *dense_items("forecast", units, self.width),
-            Item(ERROR, (self.width,), "comoments", "under_candidate"),
+            Item(ERROR, (self.error_size,), "comoments", "under_candidate"),
         )
+
+    @property
+    @override
+    def error_size(self) -> int:
+        return self.width if self.config.span == 1 else 3 * self.width
 
     def forecast(
         self, weights: Weights, x: torch.Tensor, sizes: torch.Tensor, state: torch.Tensor
@@ -99,7 +113,8 @@ class Lstm(SequenceDetector):
         """One fused call of the cell over all sequences; gates in torch's order: input, forget, cell, output."""
         import torch
 
-        h, c = state.chunk(2, dim=1)  # (m, units) each
+        units = self.config.units
+        h, c = state[:, :units], state[:, units : 2 * units]
         parameters = [weights["cell.input"], weights["cell.hidden"], weights["cell.bias"], self._remember(x)]
         start = (h.unsqueeze(0).contiguous(), c.unsqueeze(0).contiguous())
         out, last_h, last_c = torch.lstm(x, sizes, start, parameters, True, 1, 0.0, False, False)
@@ -107,7 +122,22 @@ class Lstm(SequenceDetector):
             sizes
         )  # how far back the record before stands
         known = torch.cat([h, out])[torch.arange(len(x)) + len(h) - before]  # (n, units)
-        return dense(weights, "forecast", known), torch.cat([last_h[0], last_c[0]], dim=1)
+        forecasts, after = dense(weights, "forecast", known), torch.cat([last_h[0], last_c[0]], dim=1)
+        if self.config.span == 1:
+            return forecasts, after
+        records, errors = state[:, 2 * units :].chunk(2, dim=1)
+        seen = look_back(x, sizes, records, self.config.span)
+        missed = look_back(x - forecasts, sizes, errors, self.config.span)
+        together = torch.cat([forecasts, mean(missed), stillness(seen)], dim=1)
+        return together, torch.cat([after, seen.state, missed.state], dim=1)
+
+    @override
+    def compare(self, x: torch.Tensor, forecasts: torch.Tensor) -> torch.Tensor:
+        """The error; with a span also its mean over the last records and each column's stillness."""
+        import torch
+
+        expected, rest = forecasts[:, : self.width], forecasts[:, self.width :]
+        return torch.cat([x - expected, rest], dim=1)
 
     def _remember(self, x: torch.Tensor) -> torch.Tensor:
         """Fixed second bias: 1 at the forget gate, so that a fresh cell remembers (Gers et al. 2000)."""
@@ -120,10 +150,10 @@ class Lstm(SequenceDetector):
         kept = x[~(y == 1)]
         if not len(kept):
             return cast("torch.Tensor", sum(w.sum() * 0 for w in weights.values()))
-        return self.errors(weights, kept).square().mean()
+        return self.errors(weights, kept)[..., : self.width].square().mean()
 
     def observe(self, weights: Weights, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Errors of the windows' last records: (n, width)."""
+        """Errors of the windows' last records: (n, error_size)."""
         return {ERROR: self.errors(weights, x)[:, -1]}
 
     def prepare(self, statistics: Statistics) -> Statistics:
@@ -133,14 +163,11 @@ class Lstm(SequenceDetector):
     def score_errors(self, statistics: Statistics, errors: torch.Tensor) -> torch.Tensor:
         """Squared Mahalanobis distance / columns, as a sum of squares: no cancellation."""
         if ERROR not in statistics:
-            return errors.square().mean(dim=1)
-        mean, white = whitening(statistics, ERROR, self.config.ridge)
-        return ((errors - mean) @ white.t()).square().mean(dim=1)
+            return errors[:, : self.width].square().mean(dim=1)
+        return distance(statistics, ERROR, self.config.ridge, errors)
 
     def attribute_errors(self, statistics: Statistics, errors: torch.Tensor) -> torch.Tensor:
-        """(beta - mu)_j (Sigma^-1 (beta - mu))_j / columns; the columns add up to the score."""
+        """(beta - mu)_j (Sigma^-1 (beta - mu))_j / size, summed by column; they add up to the score."""
         if ERROR not in statistics:
-            return errors.square() / self.width
-        mean, white = (part.double() for part in whitening(statistics, ERROR, self.config.ridge))
-        apart = errors.double() - mean
-        return (apart * (apart @ white.t() @ white) / self.width).float()
+            return errors[:, : self.width].square() / self.width
+        return distance_shares(statistics, ERROR, self.config.ridge, errors, self.width)

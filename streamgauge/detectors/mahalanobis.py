@@ -38,3 +38,22 @@ def whitening(statistics: Statistics, item: str, ridge: float) -> tuple[torch.Te
     if failed or not bool(factor.isfinite().all()):
         factor = (covariance.diagonal().clamp(min=0.0).diag() + added).sqrt()
     return mean, torch.linalg.solve_triangular(factor, torch.eye(len(mean)), upper=False)
+
+
+def distance(statistics: Statistics, item: str, ridge: float, vectors: torch.Tensor) -> torch.Tensor:
+    """(n,) squared Mahalanobis distance of (n, d) vectors, over d: about 1 where the statistics are from."""
+    centre, white = whitening(statistics, item, ridge)
+    return ((vectors - centre) @ white.t()).square().mean(dim=1)
+
+
+def distance_shares(
+    statistics: Statistics, item: str, ridge: float, vectors: torch.Tensor, width: int
+) -> torch.Tensor:
+    """What each of `width` columns contributed to `distance`: (n, width); a share may be negative.
+
+    The vectors are (n, d) with d a multiple of `width`: several figures of each column, block after block.
+    """
+    centre, white = (part.double() for part in whitening(statistics, item, ridge))
+    apart = vectors.double() - centre
+    parts = apart * (apart @ white.t() @ white) / vectors.shape[1]
+    return parts.reshape(len(parts), vectors.shape[1] // width, width).sum(dim=1).float()

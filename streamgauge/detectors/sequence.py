@@ -29,6 +29,11 @@ class SequenceDetector(Detector):
     state_size: int
     """float32 numbers of state an entity has; an empty state is zeros."""
 
+    @property
+    def error_size(self) -> int:
+        """d, numbers of an error."""
+        return self.width
+
     @abc.abstractmethod
     def forecast(
         self, weights: Weights, x: torch.Tensor, sizes: torch.Tensor, state: torch.Tensor
@@ -41,16 +46,21 @@ class SequenceDetector(Detector):
             sizes: (longest,) int64, how many sequences have a record at each step; sizes[0] = m, falling, sum n.
             state: (m, state_size) float32, before the first record. Not modified.
         Returns:
-            (n, width) forecasts, in the order of `x`, and the (m, state_size) state after the last record.
+            (n, e) forecasts, in the order of `x`: what was expected of each
+            record, and whatever else `compare` needs; and the (m, state_size) state after the last record.
         """
+
+    def compare(self, x: torch.Tensor, forecasts: torch.Tensor) -> torch.Tensor:
+        """Errors (n, d) of records (n, width) against forecasts (n, e): record minus forecast."""
+        return x - forecasts
 
     @abc.abstractmethod
     def score_errors(self, statistics: Statistics, errors: torch.Tensor) -> torch.Tensor:
-        """Raw scores (n,), >= 0 and finite, of errors (n, width): record minus forecast."""
+        """Raw scores (n,), >= 0 and finite, of errors (n, d)."""
 
     @abc.abstractmethod
     def attribute_errors(self, statistics: Statistics, errors: torch.Tensor) -> torch.Tensor:
-        """What each column contributed to the raw scores of errors (n, width): (n, width)."""
+        """What each column contributed to the raw scores of errors (n, d): (n, width)."""
 
     def errors(self, weights: Weights, x: torch.Tensor) -> torch.Tensor:
         """Error of each record of windows, each forecast from an empty state and the records before it.
@@ -58,14 +68,15 @@ class SequenceDetector(Detector):
         Args:
             x: (n, k * width) for any k >= 1: windows of k records.
         Returns:
-            (n, k, width).
+            (n, k, d).
         """
         n, steps = len(x), x.shape[1] // self.width
         packed = x.reshape(n, steps, self.width).transpose(0, 1).reshape(n * steps, self.width)
         if not n:
-            return packed.reshape(0, steps, self.width)
+            return x.new_zeros(0, steps, self.error_size)
         forecasts, _ = self.forecast(weights, packed, _sizes(n, steps), x.new_zeros(n, self.state_size))
-        return (packed - forecasts).reshape(steps, n, self.width).transpose(0, 1)
+        errors = self.compare(packed, forecasts)
+        return errors.reshape(steps, n, self.error_size).transpose(0, 1)
 
     def raw_score(self, weights: Weights, statistics: Statistics, x: torch.Tensor) -> torch.Tensor:
         """Score of the last record of each window (n, k * width)."""

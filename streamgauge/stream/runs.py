@@ -56,7 +56,7 @@ class Runs:
     def score(
         self, detector: SequenceDetector, weights: Weights, statistics: Statistics, x: NDArray[np.float32]
     ) -> tuple[Floats, NDArray[np.float32], NDArray[np.float32]]:
-        """Scores (n,) and forecasts (n, width) in the order of the records x, and the states after each run."""
+        """Scores (n,) and forecasts (n, e) in the order of the records x, and the states after each run."""
         if not len(x):
             return np.zeros(0), np.zeros(x.shape, np.float32), self.states
         import torch
@@ -65,8 +65,8 @@ class Runs:
             packed = torch.from_numpy(x[self.rows])
             sizes, before = torch.from_numpy(self.sizes), torch.from_numpy(self.states)
             expected, states = detector.forecast(weights, packed, sizes, before)
-            raw = detector.score_errors(statistics, packed - expected)
-        scores, forecasts = np.empty(len(x)), np.empty_like(x)
+            raw = detector.score_errors(statistics, detector.compare(packed, expected))
+        scores, forecasts = np.empty(len(x)), np.empty(expected.shape, np.float32)
         scores[self.rows], forecasts[self.rows] = raw.numpy(), expected.numpy()
         return scores, forecasts, states.numpy()
 

@@ -25,7 +25,7 @@ class Step:
 
     Attributes:
         scores: (n,) float64 raw scores; 0 for the first records after an empty state.
-        forecasts: (n, width) float32, what was expected of each record, standardised.
+        forecasts: (n, e) float32, what the detector needs beside a record to score it: see its `forecast`.
     """
 
     scores: Floats

@@ -68,7 +68,7 @@ class Stream:
     def windows(self, rows: NDArray[np.int64], steps: int) -> Matrix:
         """(m, steps * 51): what ends with each of these rows, oldest first; the first stands for earlier ones."""
         records: Matrix = self.x[np.maximum(rows[:, None] + np.arange(1 - steps, 1), 0)]
-        return records.reshape(len(rows), -1)
+        return records.reshape(len(rows), steps * self.x.shape[1])
 
     def within(self, chosen: Bools, steps: int) -> NDArray[np.int64]:
         """Those of the chosen rows whose whole window lies in one half hour."""

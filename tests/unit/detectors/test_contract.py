@@ -30,7 +30,7 @@ from tests.support.examples import examples
 
 WIDTH = 12
 GROUPS = np.arange(WIDTH)
-ADDITIVE = {"autoencoder", "autoencoder_kmeans", "lstm", "pca"}
+ADDITIVE = {"autoencoder", "autoencoder_kmeans", "dynamic_pca", "lstm", "pca"}
 """Detectors whose attributions add up to the raw score."""
 
 
@@ -303,6 +303,10 @@ WRONG = [
     ("lstm", "gap_s", float("nan")),
     ("lstm", "settle", -1),
     ("lstm", "ridge", 0),
+    ("lstm", "span", 0),
+    ("dynamic_pca", "span", 1),
+    ("dynamic_pca", "ridge", 0.0),
+    ("dynamic_pca", "gap_s", -1.0),
     ("contrastive", "embedding", 0),
     ("contrastive", "temperature", 0),
     ("contrastive", "changed_share", 1.0),
