@@ -21,10 +21,12 @@ from schemas.federation import (
     RoundPlan,
     Vote,
 )
+from schemas.feedback import Verdict, VerdictKind
 from schemas.streams import PartitionContextMessage
 
 MESSAGES: tuple[type[Message], ...] = (
     Alert,
+    Verdict,
     PartitionContextMessage,
     NodeStatus,
     RoundPlan,
@@ -58,5 +60,7 @@ __all__ = [
     "RoundMark",
     "RoundPlan",
     "UnsupportedVersionError",
+    "Verdict",
+    "VerdictKind",
     "Vote",
 ]

@@ -110,7 +110,7 @@ def _api() -> Findings:
     yield from api_keys(settings)
     topics = Topics(settings.topic_prefix)
     for number, cluster in enumerate(settings.records):
-        yield from _cluster(f"records {number}", cluster, (), needed=[topics.alerts])
+        yield from _cluster(f"records {number}", cluster, (), needed=[topics.alerts, topics.feedback])
     if settings.federation_cluster is not None:
         yield from _federation(settings.federation_cluster, topics)
 

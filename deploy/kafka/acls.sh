@@ -42,8 +42,10 @@ records)
     allow_group edge-node "${GROUP_ID:-streamgauge-edge}"
     allow edge-node "Write Describe DescribeConfigs" "$(own 'alerts dead-letters contexts')"
     allow edge-node "Read" "$(own contexts)"
-    allow edge-node "Create" "$(own 'alerts dead-letters contexts')" # first start
+    allow edge-node "Read Describe DescribeConfigs" "$(own feedback)"
+    allow edge-node "Create" "$(own 'alerts dead-letters contexts feedback')" # first start
     allow api "Read Describe DescribeConfigs" "$(own alerts)"
+    allow api "Write Describe DescribeConfigs" "$(own feedback)" # people's verdicts
     ;;
 federation)
     # Nodes send their status, updates and votes; they cannot write plans, models or releases.

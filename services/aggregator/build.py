@@ -14,7 +14,7 @@ from services.aggregator.loop import Aggregator, count_partitions
 from services.aggregator.messages import Messages
 from services.aggregator.metrics import AggregatorMetrics
 from services.aggregator.node_table import NodeTable
-from services.aggregator.outbox import Outbox
+from services.aggregator.outbox import AggregatorOutbox
 from services.aggregator.recovery import Recovery
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.store import Store, Stored
@@ -84,7 +84,7 @@ def build_aggregator(
         nodes=nodes,
         coordinator=coordinator,
         growth=Growth((topics.updates, topics.votes), partitions or consumer.partitions),
-        outbox=Outbox(database, store, producer, Sealer(settings.name, incarnation, key), metrics),
+        outbox=AggregatorOutbox(database, store, producer, Sealer(settings.name, incarnation, key), metrics),
         metrics=metrics,
         clock=clock,
     )

@@ -134,7 +134,7 @@ class Coordinator:
                 partitions = self._policy.update_partitions
                 if action.phase == "votes":
                     partitions = self._policy.vote_partitions
-                self._store.post(connection, self._scribe.marks(action.round, action.phase, partitions))
+                self._store.letters.post(connection, self._scribe.marks(action.round, action.phase, partitions))
             case ev.Merge():
                 return self._merge(connection, action, now)
             case ev.Announce():
@@ -160,7 +160,7 @@ class Coordinator:
         base = None
         if current.kind == "training":
             base = self._store.release_weights(connection, current.base_release_seq)
-        self._store.post(connection, [self._scribe.plan(current, base, now)])
+        self._store.letters.post(connection, [self._scribe.plan(current, base, now)])
         _log.info("round opened", round=current.number, kind=current.kind, participants=sorted(current.sites))
 
     def _keep_late(self, connection: sa.Connection, update: Contribution, message: ModelUpdate | Vote) -> None:
@@ -230,12 +230,14 @@ class Coordinator:
             )
         stored = Stored(sha256(data), len(data))
         self._store.add_artefact(connection, stored.sha256, data)
-        self._store.post(connection, [self._scribe.artefact(stored.sha256)])
+        self._store.letters.post(connection, [self._scribe.artefact(stored.sha256)])
         return stored
 
     def _announce(self, connection: sa.Connection, current: Round) -> None:
         self._collected.clear()
-        self._store.post(connection, [self._scribe.candidate(current, self._weights_of(connection, current))])
+        self._store.letters.post(
+            connection, [self._scribe.candidate(current, self._weights_of(connection, current))]
+        )
         _log.info(
             "candidate", round=current.number, accepted=dict(current.accepted), refused=dict(current.refused)
         )
@@ -269,14 +271,14 @@ class Coordinator:
         letter = self._scribe.release(publish, weights, statistics, vote_means(votes), now)
         name = statistics.sha256 if statistics else None
         self._store.add_release(connection, publish.release_seq, weights.sha256, name, now)
-        self._store.post(connection, [letter])
+        self._store.letters.post(connection, [letter])
         self._metrics.released_at.set(now)
         _log.info("released", release_seq=publish.release_seq, lineage=publish.lineage, round=publish.round.number)
 
     def _close(self, connection: sa.Connection, close: ev.Close, now: float) -> None:
-        self._store.post(connection, [self._scribe.closed(close, now)])
+        self._store.letters.post(connection, [self._scribe.closed(close, now)])
         gone = self._store.prune(connection, self._settings.keep_models, None)
-        self._store.post(connection, [self._scribe.tombstone(sha) for sha in gone])
+        self._store.letters.post(connection, [self._scribe.tombstone(sha) for sha in gone])
         self._store.keep_late(connection, self.state.late)
         self._collected.clear()
         self._weights = self._statistics = None

@@ -22,7 +22,7 @@ from schemas import (
 )
 from services.aggregator.outbox import ARTEFACT, TOMBSTONE
 from services.aggregator.settings import AggregatorSettings
-from services.aggregator.store import Letter
+from services.runtime.outbox import Letter
 from services.runtime.topics import Topics
 from streamgauge.federation import round_events as ev
 from streamgauge.federation.counts import cap_counts

@@ -18,7 +18,7 @@ from services.aggregator.growth import Growth
 from services.aggregator.messages import MAX_REASON, Messages
 from services.aggregator.metrics import AggregatorMetrics
 from services.aggregator.node_table import NodeTable
-from services.aggregator.outbox import Outbox
+from services.aggregator.outbox import AggregatorOutbox
 from services.aggregator.store import Store
 from services.runtime.database import Database
 from services.runtime.errors import BrokerError, EnvelopeError, TopicError
@@ -72,7 +72,7 @@ class Aggregator:
         nodes: NodeTable,
         coordinator: Coordinator,
         growth: Growth,
-        outbox: Outbox,
+        outbox: AggregatorOutbox,
         metrics: AggregatorMetrics,
         clock: Callable[[], float],
     ) -> None:

@@ -1,31 +1,31 @@
-"""Sends what was decided: at least once, in order, an artefact before the message that names it."""
+"""Sends what was decided: an artefact before the message that names it, with its place in the log filled in."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from dataclasses import replace
 
 import sqlalchemy as sa
+from typing_extensions import override
 
-from schemas import MESSAGES, Message, ModelArtefact
+from schemas import ModelArtefact
 from services.aggregator.metrics import AggregatorMetrics
-from services.aggregator.store import Letter, Store
+from services.aggregator.store import Store
 from services.runtime.codecs import unpack
 from services.runtime.database import Database
 from services.runtime.envelope import Sealer
-from services.runtime.log import Outgoing, Producer
+from services.runtime.log import Outgoing, Producer, Sent
+from services.runtime.outbox import Letter, Outbox
 from streamgauge.errors import StateError
 
 ARTEFACT = "artefact"
 TOMBSTONE = "tombstone"
-_BATCH = 100
-_TYPES: Mapping[str, type[Message]] = {message.TYPE: message for message in MESSAGES}
 
 
-class Outbox:
+class AggregatorOutbox(Outbox):
     """The messages that were decided on and not acknowledged yet.
 
-    A crash after a delivery and before the note of it repeats the message; every receiver of ours knows that.
+    A letter's type is the TYPE of a message, or `ARTEFACT` (its key ends in the SHA-256) or `TOMBSTONE`.
 
     Args:
         database: where they are.
@@ -38,39 +38,22 @@ class Outbox:
     def __init__(
         self, database: Database, store: Store, producer: Producer, sealer: Sealer, metrics: AggregatorMetrics
     ) -> None:
-        self._database = database
+        super().__init__(database, store.letters, producer, sealer)
         self._store = store
-        self._producer = producer
-        self._sealer = sealer
         self._metrics = metrics
 
-    def flush(self) -> None:
-        """Send everything, one message after the other.
+    @override
+    def waiting(self, letters: int) -> None:
+        self._metrics.outbox.set(letters)
 
-        Raises:
-            StoppedError: the service is stopping; the rest is sent by the next process.
-        """
-        while True:
-            with self._database.read() as connection:
-                letters = self._store.first_letters(connection, _BATCH)
-            self._metrics.outbox.set(len(letters))
-            if not letters:
-                return
-            for number, letter in letters:
-                self._send(number, letter)
+    @override
+    def acknowledged(self, connection: sa.Connection, letter: Letter, sent: Sent) -> None:
+        self._metrics.sent.labels(letter.topic).inc()
+        if letter.type == ARTEFACT:
+            self._store.set_offset(connection, _sha256(letter), sent.offset)
 
-    def _send(self, number: int, letter: Letter) -> None:
-        with self._database.read() as connection:
-            outgoing = self._outgoing(connection, letter)
-        if outgoing is not None:
-            (sent,) = self._producer.deliver([outgoing])
-            self._metrics.sent.labels(letter.topic).inc()
-        with self._database.write() as connection:
-            if outgoing is not None and letter.type == ARTEFACT:
-                self._store.set_offset(connection, _sha256(letter), sent.offset)
-            self._store.remove_letter(connection, number)
-
-    def _outgoing(self, connection: sa.Connection, letter: Letter) -> Outgoing | None:
+    @override
+    def outgoing(self, connection: sa.Connection, letter: Letter) -> Outgoing | None:
         key = letter.key.encode()
         if letter.type == TOMBSTONE:
             return self._sealer.tombstone(letter.topic, key)
@@ -80,9 +63,8 @@ class Outbox:
                 return None  # pruned before it could be sent: nothing will name it any more
             header, _ = unpack(ModelArtefact, data, len(data))
             return self._sealer.seal(header, letter.topic, key, body=data)
-        body = self._with_offsets(connection, json.loads(letter.body))
-        message = _TYPES[letter.type].read(json.dumps(body))
-        return self._sealer.seal(message, letter.topic, key, partition=letter.partition)
+        body = json.dumps(self._with_offsets(connection, json.loads(letter.body)))
+        return super().outgoing(connection, replace(letter, body=body))
 
     def _with_offsets(self, connection: sa.Connection, body: dict[str, object]) -> dict[str, object]:
         for name in ("weights", "statistics"):

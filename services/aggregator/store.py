@@ -25,6 +25,7 @@ from services.aggregator.tables import (
 )
 from services.runtime.database import dialect_insert, load_offsets, save_offsets
 from services.runtime.log import Partition
+from services.runtime.outbox import Letters
 from services.runtime.positions import ReadPosition
 from streamgauge.federation.round_state import State
 
@@ -39,22 +40,6 @@ class Stored:
     positions: Mapping[Partition, ReadPosition]
 
 
-@dataclass(frozen=True)
-class Letter:
-    """A message to send.
-
-    Attributes:
-        type: TYPE of the message, or ``ARTEFACT`` (key ends in the SHA-256) or ``TOMBSTONE`` of the outbox.
-        body: its JSON; artefacts named in it get their offsets when it is sent.
-    """
-
-    topic: str
-    key: str
-    type: str
-    body: str
-    partition: int | None = None
-
-
 class Store:
     """The rows of one federation.
 
@@ -64,6 +49,8 @@ class Store:
 
     def __init__(self, federation: str) -> None:
         self._federation = federation
+        self.letters = Letters(OUTBOX, OUTBOX.c.federation, federation)
+        """What is to be sent."""
 
     def begin_process(self, connection: sa.Connection, now_ms: int) -> int:
         """Number this process: its start in ms, but above every earlier one, even if the clock was set back."""
@@ -233,31 +220,6 @@ class Store:
         """Drop the late updates of all but these nodes."""
         where = (self._mine(LATE_UPDATES), LATE_UPDATES.c.node.not_in(sorted(nodes)))
         connection.execute(sa.delete(LATE_UPDATES).where(*where))
-
-    def post(self, connection: sa.Connection, letters: Iterable[Letter]) -> None:
-        """Put messages into the outbox, in order."""
-        for letter in letters:
-            row = {
-                "federation": self._federation,
-                "topic": letter.topic,
-                "log_partition": letter.partition,
-                "key": letter.key,
-                "type": letter.type,
-                "body": letter.body,
-            }
-            connection.execute(sa.insert(OUTBOX), row)
-
-    def first_letters(self, connection: sa.Connection, limit: int) -> list[tuple[int, Letter]]:
-        """The oldest messages of the outbox with their ids."""
-        query = sa.select(OUTBOX).where(self._mine(OUTBOX)).order_by(OUTBOX.c.id).limit(limit)
-        return [
-            (row.id, Letter(row.topic, row.key, row.type, row.body, row.log_partition))
-            for row in connection.execute(query)
-        ]
-
-    def remove_letter(self, connection: sa.Connection, number: int) -> None:
-        """A message was acknowledged."""
-        connection.execute(sa.delete(OUTBOX).where(OUTBOX.c.id == number))
 
     def _mine(self, table: sa.Table) -> sa.ColumnElement[bool]:
         mine: sa.ColumnElement[bool] = table.c.federation == self._federation

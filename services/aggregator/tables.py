@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from services.runtime.database import offsets_table
+from services.runtime.outbox import outbox_table
 
 METADATA = sa.MetaData()
 _NAME = sa.String(200)
@@ -94,16 +95,5 @@ LATE_UPDATES = sa.Table(
 """Updates that came too late for their round and wait for a later one (`streamgauge.federation.late`): the log is
 read past them by then, so it cannot be their store."""
 
-OUTBOX = sa.Table(
-    "outbox",
-    METADATA,
-    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
-    sa.Column("federation", _NAME, nullable=False),
-    sa.Column("topic", sa.String(300), nullable=False),
-    sa.Column("log_partition", sa.Integer),
-    sa.Column("key", sa.String(500), nullable=False),
-    sa.Column("type", sa.String(100), nullable=False),
-    sa.Column("body", sa.Text, nullable=False),
-    sqlite_autoincrement=True,
-)
+OUTBOX = outbox_table(METADATA, sa.Column("federation", _NAME, nullable=False))
 """Messages decided on and not yet acknowledged, in order. A body may refer to artefacts by their SHA-256 alone."""

@@ -6,8 +6,20 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from schemas import Alert, ArtefactRef, NodeStatus, Release, RoundCandidate, RoundClosed, RoundPlan
+from schemas import (
+    Alert,
+    ArtefactRef,
+    NodeStatus,
+    Release,
+    RoundCandidate,
+    RoundClosed,
+    RoundPlan,
+    VerdictKind,
+)
 from schemas.base import Count, Finite, Name, Sha256
+
+_LINE = r"^[^\x00-\x1f\x7f]+$"
+"""One line of text that is not empty."""
 
 
 class _Answer(BaseModel):
@@ -27,10 +39,37 @@ class Health(_Answer):
     waiting_for: tuple[str, ...] = ()
 
 
+class VerdictGiven(_Answer):
+    """A person's verdict on an alert."""
+
+    verdict: VerdictKind = Field(description="unknown takes an earlier verdict back.", examples=["attack"])
+    attack_type: str | None = Field(
+        default=None,
+        max_length=200,
+        pattern=_LINE,
+        description="What it was, or looked like.",
+        examples=["port scan"],
+    )
+    comment: str | None = Field(default=None, max_length=2000, pattern=r"^[^\x00]*$", examples=["seen in the log"])
+    by: str = Field(max_length=200, pattern=_LINE, description="Who says so.", examples=["ada"])
+
+
+class VerdictInfo(VerdictGiven):
+    """The newest verdict on an alert."""
+
+    at: AwareDatetime = Field(description="When it was given.")
+
+
+class AlertInfo(Alert):
+    """An alert in its newest version, and what a person said about it."""
+
+    verdict: VerdictInfo | None = Field(description="The newest one; null where nobody has given one.")
+
+
 class AlertPage(_Answer):
     """Alerts, the latest first record first."""
 
-    items: tuple[Alert, ...]
+    items: tuple[AlertInfo, ...]
     next_cursor: str | None = Field(description="Ask with it for the next page; null on the last one.")
 
 

@@ -21,10 +21,11 @@ from services.api.answers import Problem
 from services.api.metrics import ApiMetrics
 from services.api.refusals import refuse
 from services.api.store import Store
+from services.api.verdicts import Verdicts
 from services.runtime.hosts import LOOPBACK_NAMES
 
 DESCRIPTION = """What Streamgauge found: alerts of every site, the models the sites learned together, and how the
-rounds and nodes are doing. Everything here is read from Kafka; nothing can be changed."""
+rounds and nodes are doing. All of it is read from Kafka; what people can add is their verdict on an alert."""
 
 _bearer = HTTPBearer(auto_error=False, description="The setting api_token.")
 
@@ -35,6 +36,7 @@ class ApiParts:
 
     Attributes:
         store: answers the questions.
+        verdicts: takes people's verdicts.
         metrics: shown under /metrics.
         waiting_for: what the ingest still waits for; empty once it has caught up.
         token: every question must carry it; None: only programs of this machine can ask.
@@ -43,6 +45,7 @@ class ApiParts:
     """
 
     store: Store
+    verdicts: Verdicts
     metrics: ApiMetrics = field(default_factory=ApiMetrics)
     waiting_for: Callable[[], list[str]] = list
     token: str | None = None
@@ -52,7 +55,8 @@ class ApiParts:
 
 def create_app(parts: ApiParts) -> FastAPI:
     """The application. Without a token it answers only requests addressed to this machine's own names, so that
-    no foreign web page can read it through a browser (DNS rebinding).
+    no foreign web page can read it through a browser (DNS rebinding). A body must say that it is JSON
+    (FastAPI's rule): a browser sends such a body for a foreign page only after asking, and here it is told no.
     """
     # Its documentation page needs nothing from the internet; FastAPI's own loads scripts from elsewhere.
     app = FastAPIOffline(
@@ -63,6 +67,7 @@ def create_app(parts: ApiParts) -> FastAPI:
         redoc_url=None,
     )
     app.state.store = parts.store
+    app.state.verdicts = parts.verdicts
     app.state.metrics = parts.metrics
     app.state.waiting_for = parts.waiting_for
     app.state.clock = parts.clock

@@ -18,8 +18,10 @@ from services.api.ingest import Ingest
 from services.api.metrics import ApiMetrics, Silence
 from services.api.settings import ApiSettings
 from services.api.store import Store
+from services.api.verdicts import VerdictSender
 from services.runtime.database import Database, open_database
-from services.runtime.kafka import open_consumer
+from services.runtime.envelope import Sealer
+from services.runtime.kafka import open_consumer, open_producer
 from services.runtime.log import Consumer
 from services.runtime.settings import ClusterSettings
 from services.runtime.topics import Topics
@@ -27,6 +29,7 @@ from services.runtime.trust import EnrolledKeys, pinned
 
 MIGRATIONS = "services.api:migrations"
 """Where Alembic finds the API's migrations, as package and directory."""
+_RECORDS = "records"
 
 
 def open_store(settings: ApiSettings) -> tuple[Database, Store]:
@@ -35,9 +38,9 @@ def open_store(settings: ApiSettings) -> tuple[Database, Store]:
     return database, Store(database)
 
 
-def record_handlers(topics: Topics) -> dict[str, Handler]:
+def record_handlers(topics: Topics, source: str) -> dict[str, Handler]:
     """What is read from a site's own cluster."""
-    return {topics.alerts: AlertHandler()}
+    return {topics.alerts: AlertHandler(source)}
 
 
 def federation_handlers(settings: ApiSettings) -> dict[str, Handler]:
@@ -62,16 +65,37 @@ def build_ingests(
 ) -> list[Ingest]:
     """One ingest for each cluster, known by its bootstrap servers; `stop` ends the waiting for its brokers."""
 
-    def ingest(role: str, cluster: ClusterSettings, handlers: dict[str, Handler]) -> Ingest:
-        return Ingest(
-            f"{role}@{cluster.bootstrap_servers}", _connector(cluster, role, stop), database, handlers, metrics
-        )
+    def ingest(source: str, role: str, cluster: ClusterSettings, handlers: dict[str, Handler]) -> Ingest:
+        return Ingest(source, _connector(cluster, role, stop), database, handlers, metrics)
 
     topics = Topics(settings.topic_prefix)
-    ingests = [ingest("records", cluster, record_handlers(topics)) for cluster in settings.records]
+    ingests = [
+        ingest(source, _RECORDS, cluster, record_handlers(topics, source))
+        for source, cluster in _sites(settings).items()
+    ]
     if settings.federation_cluster is not None:
-        ingests.append(ingest("federation", settings.federation_cluster, federation_handlers(settings)))
+        shared = settings.federation_cluster
+        source = f"federation@{shared.bootstrap_servers}"
+        ingests.append(ingest(source, "federation", shared, federation_handlers(settings)))
     return ingests
+
+
+def build_senders(
+    settings: ApiSettings, database: Database, metrics: ApiMetrics, stop: threading.Event
+) -> dict[str, VerdictSender]:
+    """One sender of verdicts for each site's cluster, by its source."""
+    sealer = Sealer("api", int(time.time() * 1000), None)
+    return {
+        source: VerdictSender(
+            source, database, open_producer(cluster, client_id="streamgauge-api", stop=stop), sealer, metrics
+        )
+        for source, cluster in _sites(settings).items()
+    }
+
+
+def _sites(settings: ApiSettings) -> dict[str, ClusterSettings]:
+    """The sites' clusters by what alerts and consumed offsets call them; keep the names over restarts."""
+    return {f"{_RECORDS}@{cluster.bootstrap_servers}": cluster for cluster in settings.records}
 
 
 def silence_of(store: Store, clock: Callable[[], float] = time.time) -> Silence:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from schemas import Alert, AlertFeature, ArtefactRef, NodeStatus, RecordRef, Release, RoundClosed, RoundPlan
+from schemas import AlertFeature, ArtefactRef, NodeStatus, RecordRef, Release, RoundClosed, RoundPlan
+from services.api.answers import AlertInfo, VerdictInfo
 
 _AT = datetime(2026, 1, 31, 8, 0, tzinfo=UTC)
 _HASH = "5e" * 32
@@ -24,7 +25,11 @@ def _record(number: int, score: float) -> RecordRef:
     )
 
 
-ALERT = Alert(
+VERDICT = VerdictInfo(
+    verdict="attack", attack_type="port scan", comment="seen in the log", by="ada", at=_AT + timedelta(hours=1)
+)
+ALERT = AlertInfo(
+    verdict=VERDICT,
     alert_id=UUID("0d9a2a5e-7f5b-5c3e-9f5e-0e3a3b1c2d4f"),
     version=3,
     state="closed",

@@ -77,12 +77,17 @@ class _TopicHandler(ABC):
 
 
 class AlertHandler(_TopicHandler):
-    """Alerts of a site's own cluster, unsigned: one row an alert, the highest version of it."""
+    """Alerts of a site's own cluster, unsigned: one row an alert, the highest version of it.
+
+    Args:
+        source: the cluster, as consumed offsets name it; verdicts find their way back by it.
+    """
 
     table = ALERTS
 
-    def __init__(self) -> None:
+    def __init__(self, source: str) -> None:
         super().__init__(lambda: None)
+        self._source = source
 
     def _row(self, opened: Opened, record: LogRecord, arrived_us: int) -> Row:
         alert = read_message(Alert, opened)
@@ -100,6 +105,7 @@ class AlertHandler(_TopicHandler):
             "score": alert.score,
             "arrived_us": arrived_us,
             "body": json_text(alert),
+            "source": self._source,
         }
 
     def store(self, connection: sa.Connection, rows: Sequence[Row]) -> None:

@@ -1,4 +1,4 @@
-"""Keeps the database bounded: old alerts and rounds go, and all weights but the newest and those in force."""
+"""Keeps the database bounded: what is too old goes, and all weights but the newest and those in force."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from services.api.metrics import ApiMetrics
 from services.api.settings import ApiSettings
-from services.api.tables import ALERTS, ARTEFACTS, RELEASES, ROUNDS
+from services.api.tables import ALERTS, ARTEFACTS, RELEASES, ROUNDS, VERDICTS
 from services.runtime.database import Database
 
 CHUNK_ROWS = 2_000
@@ -49,6 +49,7 @@ class Housekeeping:
             "rounds": self._delete(
                 ROUNDS, (ROUNDS.c.federation, ROUNDS.c.round), ROUNDS.c.arrived_us < rounds_before
             ),
+            "verdicts": self._delete(VERDICTS, (VERDICTS.c.alert_id,), _orphans(alerts_before)),
             "artefacts": self._delete_artefacts(),
         }
         for table, rows in deleted.items():
@@ -93,3 +94,9 @@ class Housekeeping:
             .limit(1)
         )
         return [*connection.scalars(newest), *connection.scalars(in_force)]
+
+
+def _orphans(before_us: int) -> sa.ColumnElement[bool]:
+    """Old verdicts whose alert is gone."""
+    gone = ~sa.exists().where(ALERTS.c.alert_id == VERDICTS.c.alert_id)
+    return (VERDICTS.c.given_us < before_us) & gone

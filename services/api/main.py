@@ -1,4 +1,5 @@
-"""The API service: one thread copies each cluster's topics into the database, HTTP answers from it."""
+"""The API service: one thread copies each cluster's topics into the database, HTTP answers from it, another thread
+sends the verdicts on each site's alerts."""
 
 from __future__ import annotations
 
@@ -9,15 +10,17 @@ import threading
 import uvicorn
 
 from services.api.app import ApiParts, create_app
-from services.api.build import build_ingests, open_store, silence_of
+from services.api.build import build_ingests, build_senders, open_store, silence_of
 from services.api.housekeeping import Housekeeping
 from services.api.metrics import ApiMetrics
 from services.api.settings import ApiSettings
 from services.api.threads import running
+from services.api.verdicts import Verdicts
 from services.runtime.errors import SettingsError
 from services.runtime.lifecycle import run_service, stop_event
 from services.runtime.logging import get_logger, setup_logging
 from services.runtime.settings import load_settings
+from services.runtime.topics import Topics
 
 SHUTDOWN_S = 5
 
@@ -28,9 +31,11 @@ def run(settings: ApiSettings, stop: threading.Event) -> None:
     database, store = open_store(settings)
     metrics.watch_nodes(silence_of(store))
     ingests = build_ingests(settings, database, metrics, stop)
+    senders = build_senders(settings, database, metrics, stop)
     app = create_app(
         ApiParts(
             store=store,
+            verdicts=Verdicts(database, Topics(settings.topic_prefix).feedback, senders),
             metrics=metrics,
             waiting_for=lambda: [line for ingest in ingests for line in ingest.waiting_for()],
             token=settings.read_token(),
@@ -40,7 +45,8 @@ def run(settings: ApiSettings, stop: threading.Event) -> None:
     listening = _listen(settings)
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=SHUTDOWN_S)
     server = uvicorn.Server(config)
-    loops = [*(ingest.run for ingest in ingests), Housekeeping(database, settings, metrics).run]
+    works = [*(each.run for each in ingests), *(each.run for each in senders.values())]
+    loops = [*works, Housekeeping(database, settings, metrics).run]
     with running(loops, stop, lambda: setattr(server, "should_exit", True)):
         host, port = listening.getsockname()[:2]
         get_logger("api").info("listening", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")

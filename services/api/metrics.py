@@ -47,6 +47,18 @@ class ApiMetrics:
         self.pruned = Counter(
             "streamgauge_api_rows_pruned_total", "Rows deleted by retention.", ["table"], registry=self.registry
         )
+        self.outbox = Gauge(
+            "streamgauge_api_outbox_verdicts",
+            "Verdicts that are not on their cluster yet, at most 100.",
+            ["source"],
+            registry=self.registry,
+        )
+        self.verdicts_sent = Counter(
+            "streamgauge_api_verdicts_sent_total",
+            "Verdicts put on the cluster of their alert.",
+            ["source"],
+            registry=self.registry,
+        )
         self.requests = Counter(
             "streamgauge_api_http_requests_total",
             "Answered requests, by route and status.",

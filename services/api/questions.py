@@ -52,6 +52,9 @@ class AlertQuestion(_Page):
     state: Literal["open", "opened", "closed"] | None = Field(
         default=None, description="Only closed ones, or only those still open; opened means open, too."
     )
+    verdict: Literal["attack", "false_alarm", "unknown", "none"] | None = Field(
+        default=None, description="Only those with this verdict; none: only those that nobody has judged."
+    )
     cursor: str | None = Field(default=None, pattern=ALERT_CURSOR, description="next_cursor of the page before.")
 
     @model_validator(mode="after")

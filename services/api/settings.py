@@ -29,7 +29,7 @@ def _token_problem(token: str) -> str | None:
 
 
 class ApiSettings(ServiceSettings):
-    """All settings of the API. It only reads from Kafka; metrics are served on its own port, under /metrics."""
+    """All settings of the API. It writes verdicts to Kafka, nothing else; metrics stand on its own port."""
 
     model_config = SettingsConfigDict(env_prefix="STREAMGAUGE_API_")
 

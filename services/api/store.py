@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from services.api.questions import AlertQuestion, ReleaseQuestion, RoundQuestion, split_cursor
 from services.api.rows import entity_key, micros
-from services.api.tables import ALERTS, ARTEFACTS, NODES, RELEASES, ROUNDS
+from services.api.tables import ALERTS, ARTEFACTS, NODES, RELEASES, ROUNDS, VERDICTS
 from services.runtime.database import Database
 
 Rows = Sequence[sa.Row[Any]]
@@ -22,18 +22,17 @@ class Store:
         self._database = database
 
     def alerts(self, question: AlertQuestion) -> Rows:
-        """Up to limit + 1 rows (first_us, alert_id, body), the latest first record first."""
-        query = sa.select(ALERTS.c.first_us, ALERTS.c.alert_id, ALERTS.c.body).where(*_alert_filters(question))
+        """Up to limit + 1 rows (first_us, alert_id, body, verdict), the latest first record first."""
+        query = _alerts().where(*_alert_filters(question))
         if question.cursor is not None:
             query = query.where(_before((ALERTS.c.first_us, ALERTS.c.alert_id), question.cursor))
         query = query.order_by(ALERTS.c.first_us.desc(), ALERTS.c.alert_id.desc())
         return self._all(query.limit(question.limit + 1))
 
-    def alert(self, alert_id: str) -> str | None:
-        """The body of one alert."""
-        with self._database.read() as connection:
-            found: str | None = connection.scalar(sa.select(ALERTS.c.body).where(ALERTS.c.alert_id == alert_id))
-            return found
+    def alert(self, alert_id: str) -> sa.Row[Any] | None:
+        """The row of one alert, as `alerts` gives it."""
+        found = self._all(_alerts().where(ALERTS.c.alert_id == alert_id))
+        return found[0] if found else None
 
     def nodes(self, federation: str | None) -> Rows:
         """Rows (federation, node, arrived_us, body), by federation and name."""
@@ -87,6 +86,12 @@ class Store:
             return connection.execute(query).all()
 
 
+def _alerts() -> sa.Select[Any]:
+    judged = ALERTS.outerjoin(VERDICTS, VERDICTS.c.alert_id == ALERTS.c.alert_id)
+    columns = (ALERTS.c.first_us, ALERTS.c.alert_id, ALERTS.c.body, VERDICTS.c.body.label("verdict"))
+    return sa.select(*columns).select_from(judged)
+
+
 def _alert_filters(question: AlertQuestion) -> list[sa.ColumnElement[bool]]:
     filters: list[sa.ColumnElement[bool]] = [
         ALERTS.c[name] == value
@@ -103,6 +108,9 @@ def _alert_filters(question: AlertQuestion) -> list[sa.ColumnElement[bool]]:
         filters.append(ALERTS.c.score >= question.min_score)
     if question.state is not None:
         filters.append(ALERTS.c.closed == (question.state == "closed"))
+    if question.verdict is not None:
+        wanted = None if question.verdict == "none" else question.verdict
+        filters.append(VERDICTS.c.verdict == wanted)  # of None SQLAlchemy makes IS NULL
     return filters
 
 

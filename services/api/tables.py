@@ -1,14 +1,15 @@
 """The API's tables: what the topics say, indexed for questions.
 
 Bodies are the messages' own JSON. Times are microseconds since the epoch (exact, and the same on both databases).
-The columns beside a body only serve filters and order. What people add to an alert will live in another table.
+The columns beside a body only serve filters and order. What people add to an alert lives in a table of its own.
 """
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
-from services.runtime.database import offsets_table
+from services.runtime.database import MAX_OFFSET_KEY, offsets_table
+from services.runtime.outbox import outbox_table
 
 METADATA = sa.MetaData()
 
@@ -31,12 +32,30 @@ ALERTS = sa.Table(
     sa.Column("score", sa.Double, nullable=False),
     sa.Column("arrived_us", sa.BigInteger, nullable=False),
     sa.Column("body", sa.Text, nullable=False),
+    sa.Column("source", sa.String(MAX_OFFSET_KEY)),
     sa.Index("alerts_by_time", "first_us", "alert_id"),
     sa.Index("alerts_by_node", "node", "first_us", "alert_id"),
     sa.Index("alerts_by_entity", "entity_key", "first_us", "alert_id"),
     sa.Index("alerts_by_arrival", "arrived_us"),
 )
-"""One row an alert: its newest version."""
+"""One row an alert: its newest version. `source` is the cluster it was read from, as in `CONSUMED`; null in rows
+that an older version of this service wrote."""
+
+VERDICTS = sa.Table(
+    "verdicts",
+    METADATA,
+    sa.Column("alert_id", sa.String(36), primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("verdict", sa.String(20), nullable=False),
+    sa.Column("given_us", sa.BigInteger, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Index("verdicts_by_kind", "verdict", "alert_id"),
+    sa.Index("verdicts_by_time", "given_us"),
+)
+"""One row an alert that a person has judged: the newest verdict, as the API shows it."""
+
+OUTBOX = outbox_table(METADATA, sa.Column("source", sa.String(MAX_OFFSET_KEY), nullable=False))
+"""Verdicts that are not on the cluster of their alert yet."""
 
 NODES = sa.Table(
     "nodes",

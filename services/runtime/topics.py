@@ -65,6 +65,11 @@ class Topics:
         return f"{self.prefix}contexts"
 
     @property
+    def feedback(self) -> str:
+        """People's verdicts on alerts (R)."""
+        return f"{self.prefix}feedback"
+
+    @property
     def nodes(self) -> str:
         """Status of the nodes (F)."""
         return f"{self.prefix}nodes"
@@ -100,6 +105,7 @@ class Topics:
             TopicSpec(self.alerts, partitions, _deleted(30)),
             TopicSpec(self.dead_letters, partitions, _deleted(30)),
             TopicSpec(self.contexts, partitions, _compacted() | _large(), LARGE_MESSAGE_BYTES),
+            TopicSpec(self.feedback, 1, _deleted(30)),
         )
 
     def federation_specs(self, update_partitions: int = 4) -> tuple[TopicSpec, ...]:

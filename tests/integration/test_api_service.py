@@ -119,7 +119,7 @@ def all_alerts(api: ApiProcess) -> dict[UUID, Alert]:
     cursor = ""
     while True:
         page = AlertPage.model_validate_json(api.get(f"/alerts?limit=500{cursor}").content)
-        found |= {each.alert_id: each for each in page.items}
+        found |= {each.alert_id: kit.bare(each) for each in page.items}
         if page.next_cursor is None:
             return found
         cursor = f"&cursor={page.next_cursor}"

@@ -23,7 +23,8 @@ CHROMIUM = shutil.which("chromium")
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
     database = kit.database(tmp_path)
-    server = uvicorn.Server(uvicorn.Config(create_app(ApiParts(store=Store(database))), port=0, log_config=None))
+    app = create_app(ApiParts(Store(database), kit.verdicts(database)))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
     thread = threading.Thread(target=server.run)
     thread.start()
     yield f"http://127.0.0.1:{_port(server)}"

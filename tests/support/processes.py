@@ -137,7 +137,7 @@ def alerts_in(api: Service) -> dict[str, Alert] | None:
         if text is None:
             return None
         page: dict[str, Any] = json.loads(text)
-        alerts = [Alert.model_validate(item) for item in page["items"]]
+        alerts = [Alert.read(json.dumps(item)) for item in page["items"]]
         found |= {str(alert.alert_id): alert for alert in alerts}
         cursor = page["next_cursor"]
     return found

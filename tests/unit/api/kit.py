@@ -22,6 +22,7 @@ from schemas import (
     RoundClosed,
     RoundPlan,
 )
+from services.api.answers import AlertInfo
 from services.api.build import MIGRATIONS
 from services.api.handlers import (
     AlertHandler,
@@ -35,6 +36,7 @@ from services.api.handlers import (
 from services.api.ingest import Ingest
 from services.api.metrics import ApiMetrics
 from services.api.tables import METADATA
+from services.api.verdicts import Verdicts, VerdictSender
 from services.runtime.codecs import pack, sha256
 from services.runtime.database import Database, open_database
 from services.runtime.envelope import Sealer
@@ -46,6 +48,7 @@ from services.runtime.topics import Topics
 TOPICS = Topics("sg.")
 START = datetime(2026, 1, 31, 8, 0, tzinfo=UTC)
 HASH = "5e" * 32
+SOURCE = "records@one"
 NODE_KEY = SigningKey.generate()
 AGGREGATOR_KEY = SigningKey.generate()
 RECORDS_SEALER = Sealer("plant-a/w1", 1, None)
@@ -199,6 +202,7 @@ def broker() -> MemoryBroker:
     made.create_topic(TOPICS.alerts, partitions=3)
     for topic in (TOPICS.nodes, TOPICS.rounds, TOPICS.releases):
         made.create_topic(topic)
+    made.create_topic(TOPICS.feedback)
     made.create_topic(TOPICS.models, max_message_bytes=16 << 20)
     return made
 
@@ -212,7 +216,7 @@ def handlers(nodes: Trusted | None = None) -> dict[str, Handler]:
         return {"aggregator": AGGREGATOR_KEY.verify_key}
 
     return {
-        TOPICS.alerts: AlertHandler(),
+        TOPICS.alerts: AlertHandler(SOURCE),
         TOPICS.nodes: NodeHandler(nodes or (lambda: {"plant-a/w1": NODE_KEY.verify_key})),
         TOPICS.rounds: RoundHandler(aggregator),
         TOPICS.models: ArtefactHandler(aggregator, 1 << 20),
@@ -221,7 +225,8 @@ def handlers(nodes: Trusted | None = None) -> dict[str, Handler]:
 
 
 def ingest(made: MemoryBroker, store: Database, metrics: ApiMetrics | None = None, **changes: Any) -> Ingest:
-    return Ingest("memory", made.consumer, store, changes.pop("handlers", handlers()), metrics or ApiMetrics())
+    source = changes.get("source", "memory")
+    return Ingest(source, made.consumer, store, changes.get("handlers", handlers()), metrics or ApiMetrics())
 
 
 def catch_up(reader: Ingest) -> None:
@@ -229,6 +234,22 @@ def catch_up(reader: Ingest) -> None:
     while reader.step(0.0):
         pass
     assert reader.waiting_for() == []
+
+
+def sender(
+    made: MemoryBroker, store: Database, source: str = SOURCE, metrics: ApiMetrics | None = None
+) -> VerdictSender:
+    return VerdictSender(source, store, made.producer(), Sealer("api", 1, None), metrics or ApiMetrics())
+
+
+def verdicts(store: Database, made: MemoryBroker | None = None) -> Verdicts:
+    """Takes verdicts on the alerts of one cluster; nothing is sent before the sender is flushed."""
+    return Verdicts(store, TOPICS.feedback, {SOURCE: sender(made or broker(), store)})
+
+
+def bare(shown: AlertInfo) -> Alert:
+    """The alert as the topic has it."""
+    return Alert(**shown.model_dump(exclude={"verdict"}))
 
 
 def contents(store: Database) -> dict[str, list[tuple[Any, ...]]]:

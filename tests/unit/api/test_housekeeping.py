@@ -45,8 +45,13 @@ def test_old_alerts_and_rounds_go(store: Database, tmp_path: Path, monkeypatch: 
         broker.producer().deliver([at(kit.sealed(kit.alert(days)), old), at(kit.sealed(kit.plan(days)), old)])
     kit.catch_up(kit.ingest(broker, store))
     metrics = ApiMetrics()
-    assert keeper(store, tmp_path, now, metrics).step() == {"alerts": 70, "rounds": 40, "artefacts": 0}
-    assert keeper(store, tmp_path, now).step() == {"alerts": 0, "rounds": 0, "artefacts": 0}
+    assert keeper(store, tmp_path, now, metrics).step() == {
+        "alerts": 70,
+        "rounds": 40,
+        "verdicts": 0,
+        "artefacts": 0,
+    }
+    assert keeper(store, tmp_path, now).step() == dict.fromkeys(("alerts", "rounds", "verdicts", "artefacts"), 0)
     with store.read() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(ALERTS)) == 30
         assert connection.scalar(sa.select(sa.func.max(ROUNDS.c.round))) == 59

@@ -130,7 +130,8 @@ def test_the_health_check_command_works(healthy: bool) -> None:
 
 def test_the_api_answers_health_checks_without_its_token_and_metrics_with_it(tmp_path: Path) -> None:
     database = kit.database(tmp_path)
-    with TestClient(create_app(ApiParts(store=Store(database), token="t" * 24))) as client:
+    parts = ApiParts(Store(database), kit.verdicts(database), token="t" * 24)
+    with TestClient(create_app(parts)) as client:
         assert client.get("/healthz").status_code == 200
         assert client.get("/metrics").status_code == 401
         assert client.get("/metrics", headers={"Authorization": f"Bearer {'t' * 24}"}).status_code == 200

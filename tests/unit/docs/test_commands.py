@@ -22,6 +22,7 @@ from services.api.build import MIGRATIONS
 from services.api.store import Store
 from services.cli import app as cli
 from services.runtime.database import open_database
+from tests.unit.api import kit
 from tests.unit.docs.pages import ROOT, commands
 
 THEIRS = {"kafka-console-consumer.sh", "sqlite3", "set"}
@@ -126,7 +127,8 @@ def test_the_check_sees_what_is_wrong() -> None:
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[TestClient]:
     database = open_database(f"sqlite:///{tmp_path / 'api.sqlite'}", MIGRATIONS)
-    with TestClient(create_app(ApiParts(Store(database))), base_url="http://127.0.0.1:8000") as client:
+    app = create_app(ApiParts(Store(database), kit.verdicts(database)))
+    with TestClient(app, base_url="http://127.0.0.1:8000") as client:
         yield client
     database.close()
 
