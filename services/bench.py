@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from streamgauge.errors import StreamgaugeError
+from services.runtime.lifecycle import EXIT_CONFIGURATION, run_command
 
 
 def main(name: str, given: Mapping[str, Path | None], seeds: int, out: Path, only: str | None = None) -> int:
@@ -21,9 +21,5 @@ def main(name: str, given: Mapping[str, Path | None], seeds: int, out: Path, onl
             "`make bench-quality ARGS=--list`, which installs what they need",
             file=sys.stderr,
         )
-        return 2
-    try:
-        return run(name, given, seeds, out, Console(stderr=True), only)
-    except (StreamgaugeError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
+        return EXIT_CONFIGURATION
+    return run_command(lambda: run(name, given, seeds, out, Console(stderr=True), only), OSError)

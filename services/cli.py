@@ -9,7 +9,11 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    help="Federated anomaly detection on Kafka streams. Settings come from environment variables; see the README.",
+    help=(
+        "Federated anomaly detection on Kafka streams. Settings come from environment variables: see the README."
+        "\n\n"
+        "Exit codes: 0 all is well, 1 something is wrong or data were refused, 2 wrong arguments or settings."
+    ),
     no_args_is_help=True,
     add_completion=False,
 )
@@ -21,7 +25,7 @@ dead_letters = typer.Typer(help="Records that could not be used (STREAMGAUGE_EDG
 app.add_typer(dead_letters, name="dead-letters")
 profiles = typer.Typer(help="Source profiles: propose one, try one.", no_args_is_help=True)
 app.add_typer(profiles, name="profile")
-_Source = Annotated[str, typer.Argument(help="File of JSON lines or CSV with a header (.gz too), or a topic.")]
+_Source = Annotated[str, typer.Argument(help="File (JSON lines, CSV with a header, Parquet), folder or topic.")]
 _Limit = Annotated[int, typer.Option(min=1, help="Records to look at: a file's first, a topic's newest.")]
 _Servers = Annotated[
     str | None, typer.Option("--bootstrap-servers", help="Instead of STREAMGAUGE_EDGE_RECORDS__BOOTSTRAP_SERVERS.")
@@ -311,22 +315,24 @@ def list_dead_letters(
     reason: _Reason = None,
     topic: _SourceTopic = None,
     newest: Annotated[int, typer.Option(min=0, help="Name so many of the newest.")] = 20,
+    servers: _Servers = None,
 ) -> None:
     """Count dead letters by reason, with what to do about each; every record once."""
     from services.dead_letters.command import Choice, main
 
-    sys.exit(main("list", Choice(reason, topic), newest))
+    sys.exit(main("list", Choice(reason, topic), newest, servers=servers))
 
 
 @dead_letters.command("show")
 def show_dead_letter(
     position: Annotated[str, typer.Argument(help="topic:partition:offset, as `list` names it.")],
     profile: _Profile = None,
+    servers: _Servers = None,
 ) -> None:
     """Show one dead letter whole, and whether the profile accepts it now."""
     from services.dead_letters.command import Choice, main
 
-    sys.exit(main("show", Choice(position=position), profile=profile))
+    sys.exit(main("show", Choice(position=position), profile=profile, servers=servers))
 
 
 @dead_letters.command("replay")
@@ -335,11 +341,12 @@ def replay_dead_letters(
     topic: _SourceTopic = None,
     position: Annotated[str | None, typer.Option(help="Only this one: topic:partition:offset.")] = None,
     profile: _Profile = None,
+    servers: _Servers = None,
 ) -> None:
     """Send to their topic again what the profile accepts now, each record once."""
     from services.dead_letters.command import Choice, main
 
-    sys.exit(main("replay", Choice(reason, topic, position), profile=profile))
+    sys.exit(main("replay", Choice(reason, topic, position), profile=profile, servers=servers))
 
 
 @profiles.command("infer")
@@ -350,7 +357,7 @@ def infer_profile(
     name: Annotated[str | None, typer.Option(help="Of the profile; the source's by default.")] = None,
 ) -> None:
     """Propose a profile for unknown records, as TOML with comments: write it to a file and edit it."""
-    from services.profile_tools import infer
+    from services.profile_tools.command import infer
 
     sys.exit(infer(source, limit, servers, name))
 
@@ -363,7 +370,7 @@ def check_profile(
     servers: _Servers = None,
 ) -> None:
     """Say what a profile accepts, imputes, ignores and rejects of records, and why; or what is wrong with it."""
-    from services.profile_tools import check_source
+    from services.profile_tools.command import check_source
 
     sys.exit(check_source(profile, source, limit, servers))
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from services.runtime.atomic import write_atomic
 from services.runtime.errors import SettingsError
-from services.runtime.lifecycle import EXIT_CONFIGURATION
+from services.runtime.lifecycle import run_command
 from services.runtime.signing import create_key, load_verify_key
 
 
@@ -40,23 +39,23 @@ def node_name(public_key: Path) -> str:
 
 def create_command(name: str, directory: Path) -> int:
     """`streamgauge keys create`; returns the exit code."""
-    try:
+
+    def command() -> int:
         private, public = create_key(directory, name)
-    except (SettingsError, OSError) as error:
-        print(error, file=sys.stderr)
-        return EXIT_CONFIGURATION
-    print(f"private key of {name}: {private} (keep it on this machine)")
-    print(f"public key of {name}:  {public} (copy it to the other side;")
-    print("    a node's is enrolled at the aggregator with `streamgauge keys enrol`)")
-    return 0
+        print(f"private key of {name}: {private} (keep it on this machine)")
+        print(f"public key of {name}:  {public} (copy it to the other side;")
+        print("    a node's is enrolled at the aggregator with `streamgauge keys enrol`)")
+        return 0
+
+    return run_command(command, OSError)
 
 
 def enrol_command(public_key: Path, directory: Path) -> int:
     """`streamgauge keys enrol`; returns the exit code."""
-    try:
+
+    def command() -> int:
         target = enrol(public_key, directory)
-    except (SettingsError, OSError) as error:
-        print(error, file=sys.stderr)
-        return EXIT_CONFIGURATION
-    print(f"{node_name(target)} is enrolled: {target}")
-    return 0
+        print(f"{node_name(target)} is enrolled: {target}")
+        return 0
+
+    return run_command(command, OSError)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -17,8 +16,9 @@ from rich.console import Console
 from rich.table import Table as Screen
 
 from services.runtime.atomic import write_atomic
+from services.runtime.lifecycle import run_command
 from services.runtime.progress import progress_bar
-from streamgauge.errors import ConfigurationError, StreamgaugeError
+from streamgauge.errors import ConfigurationError
 from streamgauge.federation.merging import MergePolicy
 from streamgauge.profiles.loaders import Table, load
 from streamgauge.profiles.loaders.own_file import load_own
@@ -58,18 +58,13 @@ class Request:
 
 def main(request: Request) -> int:
     """Run the simulation; returns the exit code."""
-    try:
-        if "help" in request.settings:
-            print("\n".join(known_settings()))
-            return 0
-        _run(request)
-    except (StreamgaugeError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return run_command(lambda: _run(request), OSError)
 
 
-def _run(request: Request) -> None:
+def _run(request: Request) -> int:
+    if "help" in request.settings:
+        print("\n".join(known_settings()))
+        return 0
     values = {**request.named, **_parsed(request.settings)}
     if "split" in values:
         values["kind"] = values.pop("split")
@@ -84,6 +79,7 @@ def _run(request: Request) -> None:
         answer = {"data": _data(request, division, divided), **result.to_dict()}
         write_atomic(request.out, json.dumps(answer, indent=1, allow_nan=False).encode(), mode=0o644)
     Console().print(_screen(result, divided))
+    return 0
 
 
 def known_settings() -> list[str]:

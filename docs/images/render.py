@@ -2,8 +2,8 @@
 
 ::
 
-    tmux new-session -d -s demo -x 118 -y 30 "make demo FOR=75"
-    sleep 65; tmux capture-pane -e -p -t demo | .venv/bin/python docs/images/render.py
+    tmux new-session -d -s demo -x 118 -y 44 "make demo FOR=135"
+    sleep 90; tmux capture-pane -e -p -t demo | .venv/bin/python docs/images/render.py
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,9 @@ from services.backtest.report import html_of
 from services.edge_node.bundle import Bundle
 from services.edge_node.scorer import Scorer
 from services.runtime.atomic import write_atomic
+from services.runtime.lifecycle import run_command
 from services.runtime.progress import progress_bar
-from streamgauge.errors import ConfigurationError, StreamgaugeError
+from streamgauge.errors import ConfigurationError
 from streamgauge.profiles.loaders.table import Table
 from streamgauge.profiles.profile import Profile, load_profile
 from streamgauge.stream.grouping import GroupingPolicy
@@ -115,18 +115,18 @@ def _bundle(
 
 def main(request: Request) -> int:
     """Run the command; returns the exit code."""
-    try:
-        if request.out is not None and (request.out.is_dir() or not request.out.resolve().parent.is_dir()):
-            raise ConfigurationError(f"--out {request.out}: give a file in a folder that exists")
-        answer = backtest(request)
-        if request.out is not None:
-            plain = {**answer.head, **answer.measured.to_dict()}
-            write_atomic(request.out, answer.html.encode(), mode=0o644)
-            text = json.dumps(plain, indent=1, allow_nan=False)
-            write_atomic(request.out.with_suffix(".json"), text.encode() + b"\n", mode=0o644)
-    except (StreamgaugeError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    return run_command(lambda: _run(request), OSError)
+
+
+def _run(request: Request) -> int:
+    if request.out is not None and (request.out.is_dir() or not request.out.resolve().parent.is_dir()):
+        raise ConfigurationError(f"--out {request.out}: give a file in a folder that exists")
+    answer = backtest(request)
+    if request.out is not None:
+        plain = {**answer.head, **answer.measured.to_dict()}
+        write_atomic(request.out, answer.html.encode(), mode=0o644)
+        text = json.dumps(plain, indent=1, allow_nan=False)
+        write_atomic(request.out.with_suffix(".json"), text.encode() + b"\n", mode=0o644)
     Console().print(_screen(answer))
     if request.out is not None:
         print(f"written to {request.out} and {request.out.with_suffix('.json')}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from services.runtime.errors import TopicError
@@ -85,15 +85,20 @@ class Letter:
         return hashlib.sha256(b"\0" if self.value is None else self.value).hexdigest()[:16]
 
 
-def read_letters(consumer: Consumer, topic: str) -> list[Letter]:
+def read_letters(consumer: Consumer, topic: str, hold: Callable[[], None] = lambda: None) -> list[Letter]:
     """All letters, each record once, in the order in which they were first set aside.
 
+    Args:
+        consumer: of the records cluster.
+        topic: of the dead letters.
+        hold: called with each record read.
     Raises:
         TopicError: there is no such topic.
     """
     letters: dict[tuple[str, str], Letter] = {}
     marks: list[tuple[str, str, dict[str, bytes]]] = []
-    for record in _whole(consumer, topic):
+    for record in between(consumer, {p: consumer.beginning(p) for p in partitions_of(consumer, topic)}):
+        hold()
         headers = dict(record.headers)
         if (digest := headers.get("sg_replay_digest")) is not None:
             marks.append((headers["sg_position"].decode(), digest.decode(), headers))
@@ -133,11 +138,15 @@ def _marked(letter: Letter, headers: dict[str, bytes]) -> Letter:
     return replace(letter, begun=begun if letter.begun is None else min(begun, letter.begun))
 
 
-def _whole(consumer: Consumer, topic: str) -> Iterable[LogRecord]:
-    partitions = consumer.partitions(topic)
-    if not partitions:
-        raise TopicError(f"topic {topic!r} does not exist on the records cluster; is topic_prefix right?")
-    yield from between(consumer, {p: consumer.beginning(p) for p in partitions})
+def partitions_of(consumer: Consumer, topic: str) -> frozenset[Partition]:
+    """Of the topic of the dead letters.
+
+    Raises:
+        TopicError: there is no such topic.
+    """
+    if partitions := consumer.partitions(topic):
+        return partitions
+    raise TopicError(f"topic {topic!r} does not exist on the records cluster; is topic_prefix right?")
 
 
 def between(consumer: Consumer, starts: dict[Partition, int]) -> Iterable[LogRecord]:

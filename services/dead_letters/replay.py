@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.dead_letters.letters import Letter, between
@@ -77,7 +77,12 @@ class Replayed:
 
 
 def replay(
-    letters: Sequence[Letter], judge: Judge, consumer: Consumer, producer: Producer, topic: str
+    letters: Sequence[Letter],
+    judge: Judge,
+    consumer: Consumer,
+    producer: Producer,
+    topic: str,
+    hold: Callable[[], None] = lambda: None,
 ) -> Replayed:
     """Send what the profile accepts now to where it came from, each record once, even if a replay is broken off.
 
@@ -89,6 +94,7 @@ def replay(
         judge: of the profile as it is now.
         consumer, producer: of the records cluster.
         topic: of the dead letters, for the marks.
+        hold: called before copies are looked for or sent; raises where another may replay (`Claim.hold`).
     """
     before = [letter for letter in letters if letter.replayed]
     kept, chosen = [], []
@@ -102,14 +108,16 @@ def replay(
             chosen.append(letter)
         else:
             kept.append((letter, why))
-    sent = _found(consumer, [letter for letter in chosen if letter.begun is not None])
+    sent = _found(consumer, [letter for letter in chosen if letter.begun is not None], hold)
     producer.deliver([_done(topic, letter, position) for letter, position in sent])
     known = {(letter.position, letter.digest) for letter, _ in sent}
     rest = [letter for letter in chosen if (letter.position, letter.digest) not in known]
     for start in range(0, len(rest), CHUNK):
         part = rest[start : start + CHUNK]
+        hold()
         ends = {p: consumer.end(p) for p in {letter.source for letter in part}}
         producer.deliver([_begun(topic, letter, ends[letter.source]) for letter in part if letter.begun is None])
+        hold()
         places = producer.deliver([_copy(letter, judge.keeps_timestamp(letter)) for letter in part])
         done = [(letter, f"{at.partition}:{at.offset}") for letter, at in zip(part, places, strict=True)]
         producer.deliver([_done(topic, letter, position) for letter, position in done])
@@ -117,7 +125,7 @@ def replay(
     return Replayed(sent, kept, before)
 
 
-def _found(consumer: Consumer, begun: Sequence[Letter]) -> list[tuple[Letter, str]]:
+def _found(consumer: Consumer, begun: Sequence[Letter], hold: Callable[[], None]) -> list[tuple[Letter, str]]:
     """Of letters whose sending was begun, those whose copy is in the log."""
     starts: dict[Partition, int] = {}
     for letter in begun:
@@ -125,6 +133,7 @@ def _found(consumer: Consumer, begun: Sequence[Letter]) -> list[tuple[Letter, st
     wanted = {(letter.position, letter.digest): letter for letter in begun}
     found = {}
     for record in between(consumer, {p: max(at, consumer.beginning(p)) for p, at in starts.items()}):
+        hold()
         headers = dict(record.headers)
         key = headers.get("sg_replayed_from", b"").decode(), headers.get("sg_replay_digest", b"").decode()
         if key in wanted:

@@ -15,6 +15,7 @@ from services.edge_node.alerts import AlertWriter
 from services.edge_node.bundle import Bundle
 from services.edge_node.checkpoint import Checkpoint
 from services.edge_node.context_topic import ContextTopic, Worker
+from services.edge_node.found_topics import FoundTopics
 from services.edge_node.link import FederationLink
 from services.edge_node.loop import EdgeLoop, checkpoint_path
 from services.edge_node.metrics import EdgeMetrics
@@ -162,7 +163,11 @@ class EdgeNode:
         settings, policy = self._settings, self._settings.alerts.policy()
         contexts = {p: PartitionContext.from_state(state, policy) for p, state in saved.contexts.items()}
         sources = Sources(
-            settings, self._consumer, self._contexts(saved) if settings.mode == "group" else None, contexts
+            settings,
+            self._consumer,
+            self._contexts(saved) if settings.mode == "group" else None,
+            contexts,
+            FoundTopics.from_state(saved.found),
         )
 
         def moved_on(partition: Partition) -> None:

@@ -30,6 +30,7 @@ class Checkpoint:
     Attributes:
         identity: node, federation, detector, hashes of schema and layout; another identity is refused.
         contexts: state of each source partition's context.
+        found: state of the topics that were there at the node's first start; None before it.
         sequence: number of the contexts written to the topic.
         counts: totals.
         bundle: in force, None before the first release.
@@ -40,6 +41,7 @@ class Checkpoint:
 
     identity: dict[str, str]
     contexts: dict[Partition, dict[str, Any]] = field(default_factory=dict)
+    found: dict[str, Any] | None = None
     sequence: int = 0
     counts: Counts = field(default_factory=Counts)
     bundle: Bundle | None = None
@@ -71,6 +73,7 @@ class Checkpoint:
             "format": FORMAT,
             "identity": self.identity,
             "contexts": [[p.topic, p.partition, state] for p, state in self.contexts.items()],
+            "found": self.found,
             "sequence": self.sequence,
             "counts": self.counts.to_state(),
             "bundle": asdict(self.bundle.info) if self.bundle else None,
@@ -117,6 +120,7 @@ class Checkpoint:
         return cls(
             identity=identity,
             contexts={Partition(topic, number): state for topic, number, state in values["contexts"]},
+            found=values.get("found"),  # a checkpoint of an older version has none
             sequence=values["sequence"],
             counts=Counts.from_state(values["counts"]),
             bundle=Bundle.from_parts(bundle, unprefixed("bundle", arrays)) if bundle else None,

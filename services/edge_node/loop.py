@@ -210,6 +210,7 @@ def checkpoint(loop: EdgeLoop) -> Checkpoint:
     return Checkpoint(
         identity=loop.identity,
         contexts={partition: context.to_state() for partition, context in loop.sources.known.items()},
+        found=loop.sources.found.to_state() if loop.sources.found.opened else None,
         sequence=loop.sources.sequence,
         counts=node.counts,
         bundle=node.scorer.bundle if node.scorer and loop.participation else None,

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from schemas import PartitionContextMessage
 from services.edge_node.context_topic import ContextTopic, unpack_state
+from services.edge_node.found_topics import FoundTopics
 from services.edge_node.settings import EdgeSettings
 from services.runtime.errors import TopicError
 from services.runtime.log import Committed, Consumer, LogReset, Partition
@@ -30,6 +31,7 @@ class Sources:
         consumer: of the records.
         topic: where contexts are handed over; None in assigned mode.
         saved: contexts from the node's checkpoint, by partition.
+        found: what was there at the node's first start, from its checkpoint; changed.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Sources:
         consumer: Consumer,
         topic: ContextTopic | None,
         saved: Mapping[Partition, PartitionContext],
+        found: FoundTopics,
     ) -> None:
         self.contexts: dict[Partition, PartitionContext] = {}
         self.moved_on: Callable[[Partition], None] = lambda _: None
@@ -52,9 +55,8 @@ class Sources:
         Then the loop saves before it goes on: a commit without a checkpoint behind it would lose open alerts.
         """
         self._settings, self._consumer, self._topic = settings, consumer, topic
+        self.found = found
         self._topics: frozenset[str] = frozenset()
-        self._come: frozenset[str] = frozenset()
-        """Topics that came while this process ran: nothing in them is old."""
         self._left = dict(saved)
         """As this node left them: partitions of its last life and those that were revoked."""
 
@@ -76,11 +78,15 @@ class Sources:
         """
         self._topics = self._wanted()
         if not self._topics and self._settings.topic_pattern is not None:
-            pattern = self._settings.topic_pattern.pattern
             raise TopicError(
-                f"no topic of the records cluster fits topic_pattern={pattern}; create one or correct it"
+                "no topic of the records cluster fits "
+                f"topic_pattern={self._settings.topic_pattern.pattern}; create one or correct it"
             )
-        self._read()
+        known, pattern = self._known(), self._settings.topic_pattern
+        there = {topic: len(partitions) for topic, partitions in known.items()}
+        self.found.open(there, self._settings.topics, pattern.pattern if pattern else None)
+        self.unsaved = True  # else a node that crashes before its first checkpoint would find later topics old
+        self._read(known)
 
     def look(self) -> None:
         """Read what has come since and fits the pattern, from its beginning."""
@@ -88,8 +94,7 @@ class Sources:
             return
         log.info("new topics", topics=sorted(come))
         self._topics |= come
-        self._come |= come
-        self._read()
+        self._read(self._known())
 
     def _wanted(self) -> frozenset[str]:
         """Topics that the settings name, and those that fit the pattern; never the system's own."""
@@ -99,11 +104,13 @@ class Sources:
         fits = (topic for topic in self._consumer.topics() if pattern.fullmatch(topic))
         return named | {topic for topic in fits if not topic.startswith(("__", self._settings.topic_prefix))}
 
-    def _read(self) -> None:
+    def _known(self) -> dict[str, frozenset[Partition]]:
+        """Partitions of each topic that is read; without those of the pattern that were deleted since."""
         known = {topic: self._consumer.partitions(topic) for topic in sorted(self._topics)}
         gone = {topic for topic, partitions in known.items() if not partitions} - set(self._settings.topics)
         if gone:  # of the pattern's, deleted since
             self._topics -= gone
+            self.found.forget(gone)
             known = {topic: partitions for topic, partitions in known.items() if topic not in gone}
             for partition in [p for p in self.contexts if p.topic in gone]:
                 self._left[partition] = self.contexts.pop(partition)
@@ -112,6 +119,9 @@ class Sources:
                 raise TopicError(
                     f"topic {topic!r} does not exist on the records cluster; create it or correct `topics`"
                 )
+        return known
+
+    def _read(self, known: Mapping[str, frozenset[Partition]]) -> None:
         if self._settings.mode == "group":
             self._consumer.subscribe(known, self.on_assigned, self.on_revoked)
             return
@@ -246,7 +256,7 @@ class Sources:
         return topic_id or str(uuid4()), self._consumer.beginning(partition)
 
     def _by_setting(self, partition: Partition) -> int:
-        start = "earliest" if partition.topic in self._come else self._settings.start
+        start = self._settings.start if partition in self.found else "earliest"
         if isinstance(start, datetime):
             return self._consumer.offset_at(partition, int(start.timestamp() * 1000))
         return self._consumer.end(partition) if start == "latest" else self._consumer.beginning(partition)

@@ -10,9 +10,12 @@ from types import FrameType
 
 from services.runtime.errors import StoppedError
 from services.runtime.processes import end_children_at_once
-from streamgauge.errors import StreamgaugeError
+from streamgauge.errors import DataError, InvalidRecordError, StreamgaugeError
 
+EXIT_FOUND = 1
+"""Something was found wrong, or data was refused. Python's own code of a defect is the same."""
 EXIT_CONFIGURATION = 2
+"""The command could not do its work: wrong arguments or settings, or a cluster that is not as it must be."""
 
 
 def stop_event() -> threading.Event:
@@ -35,18 +38,31 @@ def stop_event() -> threading.Event:
     return stop
 
 
-def run_service(main: Callable[[], None]) -> int:
-    """Run a service's `main` and return the exit code of the process.
+def run_command(command: Callable[[], int], *explained: type[Exception]) -> int:
+    """Run a command and return the exit code of the process: its own, or that of an error that its text explains.
 
-    0 after a stop that was asked for; 2, with the message alone on stderr, after an error that its text
-    explains (settings, topics, keys). Anything else is a defect: it propagates with its traceback, so that the
-    supervisor restarts the process.
+    Such an error's message stands alone on stderr: `EXIT_FOUND` if it is of data, `EXIT_CONFIGURATION` if of
+    arguments, settings, topics or keys, and of the classes `explained` (OSError of files). 0 after a stop that was
+    asked for. Anything else is a defect: it propagates with its traceback, so that a supervisor restarts it.
     """
+    others: tuple[type[Exception], ...] = (StreamgaugeError, *explained)
     try:
-        main()
+        return command()
     except StoppedError:
         return 0
-    except StreamgaugeError as error:
+    except (DataError, InvalidRecordError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_FOUND
+    except others as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIGURATION
-    return 0
+
+
+def run_service(main: Callable[[], None]) -> int:
+    """As `run_command` of a `main` that ends when it is told to."""
+
+    def command() -> int:
+        main()
+        return 0
+
+    return run_command(command)

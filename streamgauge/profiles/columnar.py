@@ -19,7 +19,7 @@ from streamgauge.profiles.arrow_reader import joined, read_stream
 from streamgauge.profiles.arrow_rows import finite, indices, is_text, plain_cells, rows_as_json, written_out
 from streamgauge.profiles.columns import LATEST_S, MISSING, Bad, codes_of, entities_of, labels_of, times_of
 from streamgauge.profiles.decoder import Decoded, Decoder, SourceRecord, plain_context
-from streamgauge.profiles.fields import UNIX_MS, UNIX_S
+from streamgauge.profiles.fields import UNIX
 from streamgauge.profiles.profile import Profile
 
 CONTENT_TYPE = b"application/vnd.apache.arrow.stream"
@@ -263,10 +263,8 @@ class ColumnarDecoder(Decoder):
         kind, format_ = column.type, self.profile.time.format
         if _is_timestamp(kind):
             times = column.cast("int64").to_numpy(zero_copy_only=False) / _PER_SECOND[kind.unit]
-        elif (_is_integer(kind) or _is_floating(kind)) and format_ in (UNIX_S, UNIX_MS):
-            times = column.to_numpy(zero_copy_only=False).astype(np.float64) / (
-                1000.0 if format_ == UNIX_MS else 1.0
-            )
+        elif (_is_integer(kind) or _is_floating(kind)) and format_ in UNIX:
+            times = column.to_numpy(zero_copy_only=False).astype(np.float64) / UNIX[format_]
         else:
             return times_of([finite(value) for value in column.to_pylist()], self._parse_time)
         odd = np.flatnonzero(~((times > 0) & (times < LATEST_S)))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamgauge.profiles.fields import ISO8601, STRPTIME, UNIX_MS, CategoricalField, LabelField
+from streamgauge.profiles.fields import ISO8601, STRPTIME, UNIX, CategoricalField, LabelField
 
 Bad = dict[int, tuple[str, str]]
 """Row -> (reason, detail)."""
@@ -29,15 +29,12 @@ def time_parser(format_: str) -> Callable[[Any], float]:
         return _iso_seconds
     if format_.startswith(STRPTIME):
         return lru_cache(maxsize=4096)(_strptime(format_.removeprefix(STRPTIME)))
-    return _milliseconds if format_ == UNIX_MS else float
+    units = UNIX[format_]
+    return float if units == 1 else lambda value: float(value) / units
 
 
 def _iso_seconds(value: Any) -> float:
     return _seconds(datetime.fromisoformat(value))
-
-
-def _milliseconds(value: Any) -> float:
-    return float(value) / 1000.0
 
 
 def _strptime(format_: str) -> Callable[[Any], float]:

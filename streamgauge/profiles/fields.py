@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from streamgauge.errors import ConfigurationError
 from streamgauge.features import CategoricalFeature, NumericFeature, Transform
 from streamgauge.profiles.missing_rules import MissingRule
-from streamgauge.profiles.tables import Table
+from streamgauge.profiles.tables import Mistakes, Table
 
-ISO8601, UNIX_S, UNIX_MS, STRPTIME = "iso8601", "unix_s", "unix_ms", "strptime:"
-_TIME_FORMATS = f"'{ISO8601}', '{UNIX_S}', '{UNIX_MS}' or '{STRPTIME}<format>'"
+ISO8601, STRPTIME = "iso8601", "strptime:"
+UNIX = {"unix_s": 1.0, "unix_ms": 1e3, "unix_us": 1e6, "unix_ns": 1e9}
+"""Formats of times that are numbers -> how many of its units a second has."""
+_TIME_FORMATS = f"{', '.join(map(repr, (ISO8601, *UNIX)))} or '{STRPTIME}<format>'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class TimeField:
 
     Attributes:
         field: JSON field; None: the Kafka message's timestamp (for sources without a time of their own).
-        format: ``iso8601``, ``unix_s``, ``unix_ms`` or ``strptime:<format>``; without a zone it is UTC.
+        format: ``iso8601``, one of `UNIX` or ``strptime:<format>``; without a zone it is UTC.
     """
 
     field: str | None = None
@@ -84,13 +86,21 @@ def read_time(table: Table) -> TimeField:
         read_choice(table, "source", ("message",), "message")
         table.finish()
         return TimeField()
-    field, format_ = table.text("field"), table.text("format")
-    if format_ not in (ISO8601, UNIX_S, UNIX_MS) and not (format_.startswith(STRPTIME) and "%" in format_):
+    mistakes = Mistakes()
+    field = mistakes.read(lambda: table.text("field"), "")
+    format_ = mistakes.read(lambda: _read_format(table), ISO8601)
+    mistakes.read(table.finish, None)
+    mistakes.finish()
+    return TimeField(field, format_)
+
+
+def _read_format(table: Table) -> str:
+    format_ = table.text("format")
+    if format_ not in (ISO8601, *UNIX) and not (format_.startswith(STRPTIME) and "%" in format_):
         raise table.error("format", format_, _TIME_FORMATS)
     if format_.startswith(STRPTIME) and (problem := _strptime_problem(format_.removeprefix(STRPTIME))):
         raise table.error("format", format_, f"a format of Python's strptime; this one {problem}")
-    table.finish()
-    return TimeField(field, format_)
+    return format_
 
 
 def _strptime_problem(format_: str) -> str | None:
@@ -116,29 +126,42 @@ def read_entity(table: Table) -> str | None:
 
 def read_numeric(table: Table, default: MissingRule) -> NumericField:
     """One table of ``[[numeric]]``; without `missing` the profile's default rule counts."""
-    field = table.text("field")
-    name, unit = table.text("name", field), table.text("unit", "")
+    mistakes = Mistakes()
+    read = mistakes.read
+    field = read(lambda: table.text("field"), "")
+    name, unit = read(lambda: table.text("name", field), field), read(lambda: table.text("unit", ""), "")
     transform: Transform = "none"
-    if read_choice(table, "transform", ("none", "log1p"), "none") == "log1p":
+    if read(lambda: read_choice(table, "transform", ("none", "log1p"), "none"), "none") == "log1p":
         transform = "log1p"
-    low, high = table.number("min"), table.number("max")
-    if low >= high:
-        raise table.error("max", high, f"a number above min, which is {low:g}")
-    rule = read_rule(table, default)
-    table.finish()
+    low, high = read(lambda: table.number("min"), None), read(lambda: table.number("max"), None)
+    rule = read(lambda: read_rule(table, default), default)
+    read(table.finish, None)
+    if low is not None and high is not None and low >= high:
+        mistakes.add(table.error("max", high, f"a number above min, which is {low:g}"))
+    mistakes.finish()
+    assert low is not None
+    assert high is not None
     return NumericField(field, NumericFeature(name, low, high, unit, transform), rule)
 
 
 def read_categorical(table: Table, default: MissingRule) -> CategoricalField:
     """One table of ``[[categorical]]``; without `missing` the profile's default rule counts."""
-    field = table.text("field")
-    name, categories = table.text("name", field), table.texts("categories")
-    rule = read_rule(table, default)
-    table.finish()
-    try:
-        return CategoricalField(field, CategoricalFeature(name, categories), rule)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{table.where}: {error}") from error
+    mistakes = Mistakes()
+    read = mistakes.read
+    field = read(lambda: table.text("field"), "")
+    name = read(lambda: table.text("name", field), field)
+    categories = read(lambda: table.texts("categories"), None)
+    rule = read(lambda: read_rule(table, default), default)
+    read(table.finish, None)
+    feature = None
+    if categories is not None:
+        try:
+            feature = CategoricalFeature(name, categories)
+        except ConfigurationError as error:
+            mistakes.add(ConfigurationError(f"{table.where}: {error}"))
+    mistakes.finish()
+    assert feature is not None
+    return CategoricalField(field, feature, rule)
 
 
 def read_rule(table: Table, default: MissingRule) -> MissingRule:
@@ -153,11 +176,14 @@ def read_rule(table: Table, default: MissingRule) -> MissingRule:
 
 def read_label(table: Table) -> LabelField:
     """The table ``[label]``."""
+    mistakes = Mistakes()
+    read = mistakes.read
     label = LabelField(
-        field=table.text("field"),
-        normal=table.texts("normal"),
-        unlabelled=table.texts("unlabelled", ()),
-        attack_type=table.text("attack_type") if table.has("attack_type") else None,
+        field=read(lambda: table.text("field"), ""),
+        normal=read(lambda: table.texts("normal"), ()),
+        unlabelled=read(lambda: table.texts("unlabelled", ()), ()),
+        attack_type=read(lambda: table.text("attack_type") if table.has("attack_type") else None, None),
     )
-    table.finish()
+    read(table.finish, None)
+    mistakes.finish()
     return label

@@ -2,109 +2,55 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from streamgauge.errors import DataError
-from streamgauge.profiles.columns import LATEST_S, time_parser
-from streamgauge.profiles.fields import ISO8601, STRPTIME, UNIX_MS, UNIX_S
+from streamgauge.profiles.fields import ISO8601
+from streamgauge.profiles.one_tag import OneTag, by_tag, of_the_tag, one_tag_among, tick_s
+from streamgauge.profiles.paths import find
+from streamgauge.profiles.proposed_features import (
+    canonical_names,
+    missing_share,
+    plain,
+    quoted,
+    seen_like_ids,
+    table,
+    useless,
+)
+from streamgauge.profiles.roles import (
+    Times,
+    Truth,
+    entity_among,
+    tells_label,
+    times_among,
+    truth_among,
+)
+from streamgauge.profiles.seen import Seen, look_at, words
+from streamgauge.profiles.time_formats import regular_s, steps_s
 
-MAX_CATEGORIES = 100
-"""A text of more different values is no category."""
-MAX_ENTITIES = 0.2
-"""Share of different values above which a text names single records, not entities."""
-EARLIEST_S = 631_152_000.0
-"""Numbers before 1990 are not taken for times."""
-_TIME_NAMES = re.compile(r"(^|[^a-z])(ts|t|time|timestamp|datetime|date|at)([^a-z]|$)", re.I)
-_ENTITY_NAMES = re.compile(r"(entity|machine|device|host|asset|sensor|node|unit|src_ip|orig_h|station|line)", re.I)
-_LABEL_NAMES = re.compile(r"(^|[^a-z])(label|class|attack|anomaly|target|normal)([^a-z]|$)", re.I)
-_NORMAL = ("normal", "benign", "ok", "0", "false")
-_FORMATS = ("%d/%m/%Y %H:%M:%S", "%d/%m/%Y %I:%M:%S %p", "%m/%d/%Y %H:%M:%S", "%d.%m.%Y %H:%M:%S", "%d/%m/%y %H")
+Records = Sequence[Mapping[str, Any]]
+_KINDS = 20
+"""Kinds of messages that one topic may mix."""
 
 
-@dataclass
-class Seen:
-    """What one field showed.
+@dataclass(frozen=True)
+class Proposal:
+    """A proposed profile.
 
     Attributes:
-        present: records in which it is neither absent nor null.
-        kinds: how often a ``number``, ``text``, ``boolean``, or ``array``.
-        values: how often each value, as text, while there are not too many.
-        low, high: of the numbers.
-        whole: all numbers are integers.
-        rising: no number is smaller than the one before.
+        text: TOML; `load_profile` reads it as it is.
+        summary: of it in one line.
     """
 
-    present: int = 0
-    kinds: Counter[str] = field(default_factory=Counter)
-    values: Counter[str] = field(default_factory=Counter)
-    examples: list[Any] = field(default_factory=list)
-    low: float = math.inf
-    high: float = -math.inf
-    whole: bool = True
-    rising: bool = True
-    _last: float = -math.inf
-
-    def add(self, value: Any) -> None:
-        """Take in one value that is not null."""
-        self.present += 1
-        kind = _kind(value)
-        self.kinds[kind] += 1
-        text = str(value).lower() if kind == "boolean" else str(value)
-        self.values[text[:200]] += 1
-        if len(self.examples) < 200:
-            self.examples.append(value)
-        if kind == "number":
-            number = float(value)
-            self.low, self.high = min(self.low, number), max(self.high, number)
-            self.whole &= number.is_integer()
-            self.rising &= number >= self._last
-            self._last = number
-
-    @property
-    def kind(self) -> str:
-        """The one kind, or ``mixed``."""
-        return next(iter(self.kinds)) if len(self.kinds) == 1 else "mixed"
+    text: str
+    summary: str
 
 
-def _kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int | float):
-        return "number"
-    return "text" if isinstance(value, str) else "array"
-
-
-def look_at(records: Sequence[Mapping[str, Any]]) -> dict[str, Seen]:
-    """What each field showed, in the order of first appearance; fields of objects by their path."""
-    seen: dict[str, Seen] = {}
-    for record in records:
-        for name, value in _leaves(record):
-            if value is not None and not (isinstance(value, float) and not math.isfinite(value)):
-                seen.setdefault(name, Seen()).add(value)
-            else:
-                seen.setdefault(name, Seen())
-    return seen
-
-
-def _leaves(record: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    for key, value in record.items():
-        here = (*path, key)
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, here)
-        elif len(here) == 1:
-            yield key, value
-        elif not any("." in part or not part for part in here):  # a path cannot name other keys
-            yield "$." + ".".join(here), value
-
-
-def propose(records: Sequence[Mapping[str, Any]], name: str) -> str:
-    """TOML of a profile for records like these; `load_profile` reads it as it is.
+def propose(records: Records, name: str) -> Proposal:
+    """A profile for records like these, which it accepts, but those without a time or an entity.
 
     Args:
         records: at least one, in the order of the source; some thousands tell enough.
@@ -113,171 +59,211 @@ def propose(records: Sequence[Mapping[str, Any]], name: str) -> str:
         DataError: no field may be a feature; says why of each.
     """
     seen, n = look_at(records), len(records)
-    time, format_ = _time(seen, n)
-    entity = _entity(seen, n, {time})
-    label = next(
-        (f for f, s in seen.items() if _LABEL_NAMES.search(f) and 1 <= len(s.values) <= MAX_CATEGORIES), None
-    )
-    lines = [
-        f"# Proposed from {n} records. Check what is marked with `check`; all sites of a federation need the same",
-        "# features, ranges and rules.",
-        f"name = {_quoted(name)}",
-        f"title = {_quoted(f'Records of {name}')}",
-        "# check: a missing cell says nothing; other rules: reject, last:<seconds>, constant:<value>",
-        'missing = "mask"',
-        "",
-        "[time]",
-    ]
-    if time is None:
-        lines += ["# No field reads as a time: the message's own timestamp counts.", 'source = "message"']
+    times = times_among(seen, n)
+    held = {f for f in (times.name, *times.others, *times.halves) if f}
+    truth = truth_among(seen, held)
+    taken = held | set(truth.fields if truth else ())
+    one = one_tag_among(seen, taken)
+    if one is not None:
+        taken |= {one.tag, one.value}
+    fixed = of_the_tag(by_tag(records, one), [f for f in seen if f not in taken]) if one else set()
+    entity = entity_among(seen, n, taken | fixed)
+    left_out = _roles_left_out(times, truth)
+    left_out |= dict.fromkeys(fixed, "the same in all messages of a tag")
+    rest = [f for f in seen if f not in taken and f not in fixed and f != entity]
+    if one is not None:
+        top, tables = _long(records, one, times, entity, fixed, left_out)
+        left_out |= {f: useless(seen[f]) or "of the message, not a tag" for f in rest}
     else:
-        lines += [f"field = {_quoted(time)}", f"format = {_quoted(format_)}"]
-        if format_.startswith(STRPTIME):
-            lines[-1] += "  # check: day or month first?"
-    lines += ["", "[entity]"]
-    if entity is None:
-        lines += ["# No field names machines, hosts or the like: the message's key counts.", 'source = "key"']
-    else:
-        lines.append(f"field = {_quoted(entity)}  # check: {len(seen[entity].values)} different ones")
-    if label is not None:
-        lines += ["", *_label(label, seen[label])]
-    features = [f for f in seen if f not in (time, entity, label)]
-    tables, dropped = [], []
-    for f in features:
-        why = _useless(seen[f], n)
-        if why is None:
-            tables.append(_numeric(f, seen[f], n) if seen[f].kind == "number" else _categorical(f, seen[f], n))
-        else:
-            dropped.append(f"#   {_plain(f)}: {why}")
+        top, tables = _wide(records, seen, rest, truth, times, entity, left_out)
     if not tables:
-        raise DataError("\n".join(["no field of these records may be a feature:", *dropped]))
-    for table in (*(t for t in tables if t[0] == "[[numeric]]"), *(t for t in tables if t[0] != "[[numeric]]")):
-        lines += ["", *table]
-    if dropped:
-        lines += ["", "# Left out:", *dropped]
-    return "\n".join(lines) + "\n"
+        reasons = [f"    {plain(f)}: {why}" for f, why in left_out.items()]
+        raise DataError("\n".join(["no field of these records may be a feature:", *reasons]))
+    lines = [
+        f"# Proposed from {n} records. Edit what is marked `check`, then try it with `streamgauge profile check`.",
+        "# All sites of a federation need the same features, ranges and rules.",
+        f"name = {quoted(name)}",
+        f"title = {quoted(f'Records of {name}')}",
+        *_context(seen, rest),
+        *top,
+        *_time(times, n, seen),
+        *_entity(entity, seen),
+        *(_label(truth, seen) if truth else ()),
+    ]
+    numeric = [t for t in tables if t[0] == "[[numeric]]"]
+    for each in (*numeric, *(t for t in tables if t[0] != "[[numeric]]")):
+        lines += ["", *each]
+    if left_out:
+        lines += ["", "# Left out:", *(f"#   {plain(f) or '(no name)'}: {why}" for f, why in left_out.items())]
+    return Proposal(
+        "\n".join(lines) + "\n", _summary(n, one, times, entity, truth, len(numeric), tables, left_out)
+    )
 
 
-def _time(seen: Mapping[str, Seen], n: int) -> tuple[str | None, str]:
-    """The field that reads as a time in all records, one named like a time first."""
-    found = [(name, format_) for name, s in seen.items() if s.present == n and (format_ := _time_format(s))]
-    found = [f for f in found if not f[1].startswith("unix") or _TIME_NAMES.search(f[0])]
-    found.sort(key=lambda f: not _TIME_NAMES.search(f[0]))
-    return found[0] if found else (None, ISO8601)
+def _roles_left_out(times: Times, truth: Truth | None) -> dict[str, str]:
+    left_out = {f: f"a {what} alone" for f, what in times.halves.items()}
+    reads = f"; [time] reads {times.name}" if times.name else ", but not in all records"
+    left_out |= {f: f"a time ({format_}){reads}" for f, format_ in times.others.items()}
+    if truth is not None:
+        why = f"tells the truth, as {truth.label} does: a feature of it would give the answer away"
+        left_out |= dict.fromkeys(truth.others, why)
+    return left_out
 
 
-def _time_format(seen: Seen) -> str | None:
-    if seen.kind == "number":
-        for format_, factor in ((UNIX_S, 1.0), (UNIX_MS, 1000.0)):
-            if EARLIEST_S * factor <= seen.low and seen.high < LATEST_S * factor:
-                return format_
-        return None
-    if seen.kind != "text":
-        return None
-    for format_ in (ISO8601, *(STRPTIME + f for f in _FORMATS)):
-        parse = time_parser(format_)
-        try:
-            if all(0 < parse(value) < LATEST_S for value in seen.examples):
-                return format_
-        except (ValueError, TypeError, OverflowError):
+def _wide(
+    records: Records,
+    seen: Mapping[str, Seen],
+    rest: Sequence[str],
+    truth: Truth | None,
+    times: Times,
+    entity: str | None,
+    left_out: dict[str, str],
+) -> tuple[list[str], list[list[str]]]:
+    """Lines of the top and the features' tables of records with all features in one message."""
+    why = {f: useless(seen[f]) for f in rest}
+    left_out |= {f: reason for f, reason in why.items() if reason is not None}
+    features = [f for f in rest if why[f] is None]
+    giving_away = tells_label(records, features, truth.label) if truth else set()
+    names, tables = canonical_names(features), []
+    for f in features:
+        note = f"# check: its value alone tells {truth.label if truth else ''} of every record: leave it out?"
+        tables.append(table(f, seen[f], len(records), names.get(f), [plain(note)] if f in giving_away else ()))
+    top = ["# check: a missing cell says nothing; other rules: reject, last:<seconds>, constant:<value>"]
+    top += ['missing = "mask"']
+    share = missing_share(records, features) if features else 0.0
+    if share > 0.5:
+        top += [
+            f"max_missing_share = {min(1.0, math.ceil(share * 100) / 100):g}  # check: as much was missing in one"
+        ]
+    top += _kinds_of_messages(records, seen, features)
+    if times.name and times.written:
+        period = regular_s(steps_s(records, times.name, times.written.format, entity))
+        if period is not None:
+            top.append(f"sampling_period_s = {period:g}  # silent sources and stuck sensors are noticed by it")
+    return top, tables
+
+
+def _kinds_of_messages(records: Records, seen: Mapping[str, Seen], features: Collection[str]) -> list[str]:
+    """A warning where messages of several kinds, each with features of its own, are mixed."""
+    for name, s in seen.items():
+        if s.kind != "text" or not s.nameable or not 2 <= len(s.values) <= _KINDS or s.present < len(records):
             continue
-    return None
+        groups: dict[str, set[str]] = {}
+        for record in records:
+            has = {f for f in features if f != name and find(record, f) is not None}
+            groups.setdefault(str(find(record, name)), set()).update(has)
+        alone = [f for f in features if sum(f in has for has in groups.values()) == 1]
+        if len(alone) > len(features) / 2:
+            counts = ", ".join(f"{v} ({c})" for v, c in s.values.most_common())
+            return [
+                f"# check: messages of several kinds, by {plain(name)}: {plain(counts)}; each has own features.",
+                "# A record is one message: send each kind to a topic of its own, with a profile of its own.",
+            ]
+    return []
 
 
-def _entity(seen: Mapping[str, Seen], n: int, taken: set[str | None]) -> str | None:
-    texts = [
-        name
-        for name, s in seen.items()
-        if name not in taken and s.kind == "text" and s.present == n and len(s.values) <= max(1, MAX_ENTITIES * n)
-    ]
-    return next((name for name in texts if _ENTITY_NAMES.search(name)), None)
-
-
-def _label(name: str, seen: Seen) -> list[str]:
-    normal = [v for v in seen.values if v.strip().lower() in _NORMAL]
-    values = ", ".join(f"{v} ({c})" for v, c in seen.values.most_common(10))
-    kept = normal or [seen.values.most_common(1)[0][0]]
+def _long(
+    records: Records,
+    one: OneTag,
+    times: Times,
+    entity: str | None,
+    fixed: Collection[str],
+    left_out: dict[str, str],
+) -> tuple[list[str], list[list[str]]]:
+    """Lines of the top and the tags' tables of messages with one tag each."""
+    groups = by_tag(records, one)
+    format_ = times.written.format if times.written else ISO8601
+    tick, typical = tick_s(groups, times.name, format_, entity)
+    age = max(10 * tick, math.ceil(10 * (typical or 0.0)))
+    units = next((f for f in fixed if {"unit", "units"} & set(words(f))), None)
+    tables = []
+    for tag, group in groups.items():
+        s = Seen()
+        for value in (find(record, one.value) for record in group):
+            if value is not None and not (isinstance(value, float) and not math.isfinite(value)):
+                s.add(value)
+        if (why := useless(s)) is not None:
+            left_out[f"tag {tag}"] = why
+            continue
+        unit = find(group[0], units) if units else None
+        made = table(tag, s, len(group), None, unit=unit if isinstance(unit, str) else "")
+        tables.append(made if made[0] == "[[numeric]]" else [*made, 'missing = "mask"'])
+    seen_every = f"a tag came every {typical:g} s" if typical else "cannot be told from these records"
     return [
-        f"[label]  # check: is this the truth? {_plain(values)}",
-        f"field = {_quoted(name)}",
-        f"normal = [{', '.join(_quoted(v.strip()) for v in kept)}]"
-        + ("" if normal else "  # check: the most frequent"),
+        "# Each message has one tag; an entity's messages of one tick make one record.",
+        'layout = "long"',
+        "# check: a tag that was not sent keeps its value so long; other rules: mask, reject, constant:<value>",
+        f'missing = "last:{age:g}"',
+        "",
+        "[long]",
+        f"tag = {quoted(one.tag)}",
+        f"value = {quoted(one.value)}",
+        f"tick_s = {tick:g}  # check: {seen_every}",
+    ], tables
+
+
+def _context(seen: Mapping[str, Seen], rest: Collection[str]) -> list[str]:
+    """A suggestion that is not in force: texts that name single records are of use to who reads an alert."""
+    names = [f for f in rest if seen[f].nameable and seen_like_ids(seen[f])]
+    if not names:
+        return []
+    return [f"# context = [{plain(', '.join(map(quoted, names[:8])))}]  # check: shown in alerts, decides nothing"]
+
+
+def _time(times: Times, n: int, seen: Mapping[str, Seen]) -> list[str]:
+    if times.name is None or times.written is None:
+        lines = ["", "[time]"]
+        if len(times.halves) > 1:
+            lines.append(
+                f"# check: {plain(' and '.join(times.halves))} are halves of a time, but a profile reads one "
+                "field: join them."
+            )
+        return [*lines, "# No field reads as a time: the message's own timestamp counts.", 'source = "message"']
+    lines = ["", "[time]", f"field = {quoted(times.name)}", f"format = {quoted(times.written.format)}"]
+    if times.written.other:
+        lines[-1] += f"  # check: {times.written.other.removeprefix('strptime:')} would fit as well"
+    if (missing := n - seen[times.name].present) > 0:
+        lines.append(f"# check: missing in {missing} of {n} records, which are refused")
+    return lines
+
+
+def _entity(entity: str | None, seen: Mapping[str, Seen]) -> list[str]:
+    if entity is None:
+        return [
+            *("", "[entity]", "# check: no field is named like machines or hosts, so the message's key counts."),
+            'source = "key"',
+        ]
+    return ["", "[entity]", f"field = {quoted(entity)}  # check: {len(seen[entity].values)} different"]
+
+
+def _label(truth: Truth, seen: Mapping[str, Seen]) -> list[str]:
+    values = ", ".join(f"{v} ({c})" for v, c in seen[truth.label].values.most_common(10))
+    guess = "  # check: the most frequent" if truth.guessed else ""
+    lines = ["", f"[label]  # check: is this the truth? {plain(values)}", f"field = {quoted(truth.label)}"]
+    lines.append(f"normal = [{', '.join(map(quoted, truth.normal))}]{guess}")
+    if not truth.guessed and not set(truth.normal) & {v.strip() for v in seen[truth.label].values}:
+        lines[-1] += "  # check: none of it among these records"
+    if truth.attack_type is not None:
+        lines.append(f"attack_type = {quoted(truth.attack_type)}")
+    return lines
+
+
+def _summary(
+    n: int,
+    one: OneTag | None,
+    times: Times,
+    entity: str | None,
+    truth: Truth | None,
+    numeric: int,
+    tables: Sequence[Sequence[str]],
+    left_out: Mapping[str, str],
+) -> str:
+    what = f"one tag a message ({one.tag}, {one.value}); " if one else ""
+    parts = [
+        f"{numeric} numeric and {len(tables) - numeric} categorical features",
+        f"time {times.name or 'of the message'}",
+        f"entity {entity or 'the key of the message'}",
+        f"label {truth.label if truth else 'none'}",
+        f"{len(left_out)} left out, each with its reason",
     ]
-
-
-def _useless(seen: Seen, n: int) -> str | None:
-    """Why a field is no feature; None if it may be one."""
-    if not seen.present:
-        return "always null"
-    if seen.kind == "array":
-        return "holds arrays"
-    if seen.kind == "mixed":
-        return "holds " + ", ".join(f"{k} ({c})" for k, c in seen.kinds.most_common())
-    if len(seen.values) == 1:
-        return f"constant: {_plain(next(iter(seen.values)))[:60]}"
-    if seen.kind == "number":
-        unique = len(seen.values) == seen.present
-        return (
-            "like an id or a counter: whole numbers, all different, rising"
-            if (unique and seen.whole and seen.rising and seen.present >= 10)
-            else None
-        )
-    if len(seen.values) > seen.present / 2 and seen.present >= 10:
-        return f"like an id: {len(seen.values)} different texts in {seen.present} records"
-    if len(seen.values) > MAX_CATEGORIES:
-        return f"{len(seen.values)} different texts are too many for categories"
-    return None
-
-
-def _numeric(name: str, seen: Seen, n: int) -> tuple[str, ...]:
-    low, high = _range(seen)
-    log = low >= 0 and seen.high > 1000 * max(1.0, seen.low)
-    shown = f"# seen {seen.low:g} to {seen.high:g}{_absent(seen, n)}; check the range: what the sensor can show"
-    more = ('transform = "log1p"',) if log else ()
-    return (
-        "[[numeric]]",
-        shown,
-        f"field = {_quoted(name)}",
-        *_canonical(name),
-        *more,
-        f"min = {low!r}",
-        f"max = {high!r}",
-    )
-
-
-def _range(seen: Seen) -> tuple[float, float]:
-    """Half as wide again as what was seen, 0 where nothing was below."""
-    width = seen.high - seen.low
-    low = seen.low - width / 4
-    if seen.low >= 0:
-        low = max(0.0, low)
-    return float(f"{low:.3g}") if low else 0.0, float(f"{seen.high + width / 4:.3g}")
-
-
-def _categorical(name: str, seen: Seen, n: int) -> tuple[str, ...]:
-    counts = ", ".join(f"{v} ({c})" for v, c in seen.values.most_common())
-    values = ", ".join(_quoted(v) for v in sorted(seen.values) if v != "other")
-    return (
-        "[[categorical]]",
-        f"# {_plain(counts)[:1000]}{_absent(seen, n)}",
-        f"field = {_quoted(name)}",
-        *_canonical(name),
-        f"categories = [{values}]",
-    )
-
-
-def _canonical(name: str) -> tuple[str, ...]:
-    return (f"name = {_quoted(name.rpartition('.')[2])}",) if name.startswith("$.") else ()
-
-
-def _absent(seen: Seen, n: int) -> str:
-    return f", missing in {n - seen.present} of {n}" if seen.present < n else ""
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML's basic strings are JSON's
-
-
-def _plain(text: str) -> str:
-    """Without what would end a comment."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return f"proposed from {n} records: {what}{'; '.join(parts)}"

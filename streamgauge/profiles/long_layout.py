@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streamgauge.errors import ConfigurationError
-from streamgauge.profiles.tables import Table
+from streamgauge.profiles.tables import Mistakes, Table
 
 SHORTEST_TICK_S = 0.001
 
@@ -33,13 +33,21 @@ def read_long(table: Table) -> LongLayout:
     Raises:
         ConfigurationError: a key is missing or out of its limits.
     """
-    tag, value, tick_s = table.text("tag"), table.text("value"), table.number("tick_s")
-    wait_s = table.number("wait_s", 0.0)
-    if tick_s < SHORTEST_TICK_S:
-        raise table.error("tick_s", tick_s, f"seconds, at least {SHORTEST_TICK_S:g}")
-    if wait_s < 0:
-        raise table.error("wait_s", wait_s, "seconds, at least 0")
-    if tag == value:
-        raise ConfigurationError(f"{table.where}: tag and value are both {tag!r}; name two fields")
-    table.finish()
+    mistakes = Mistakes()
+    read = mistakes.read
+    tag, value = read(lambda: table.text("tag"), None), read(lambda: table.text("value"), None)
+    tick_s = read(lambda: _at_least(table, "tick_s", table.number("tick_s"), SHORTEST_TICK_S), 1.0)
+    wait_s = read(lambda: _at_least(table, "wait_s", table.number("wait_s", 0.0), 0.0), 0.0)
+    read(table.finish, None)
+    if tag is not None and tag == value:
+        mistakes.add(ConfigurationError(f"{table.where}: tag and value are both {tag!r}; name two fields"))
+    mistakes.finish()
+    assert tag is not None
+    assert value is not None
     return LongLayout(tag, value, tick_s, wait_s)
+
+
+def _at_least(table: Table, key: str, seconds: float, least: float) -> float:
+    if seconds < least:
+        raise table.error(key, seconds, f"seconds, at least {least:g}")
+    return seconds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -10,7 +10,7 @@ import msgspec
 
 from streamgauge.errors import ConfigurationError
 
-_ROOT = "$."
+ROOT = "$."
 _ABSENT = object()
 
 
@@ -20,9 +20,9 @@ def path_of(name: str) -> tuple[str, ...]:
     Raises:
         ConfigurationError: an empty key in a path.
     """
-    if not name.startswith(_ROOT):
+    if not name.startswith(ROOT):
         return (name,)
-    keys = tuple(name.removeprefix(_ROOT).split("."))
+    keys = tuple(name.removeprefix(ROOT).split("."))
     if "" in keys:
         raise ConfigurationError(f"field {name!r} has an empty key; a path is written $.outer.inner")
     return keys
@@ -38,17 +38,18 @@ def find(record: Mapping[str, Any], name: str, default: Any = None) -> Any:
     return value
 
 
-def check_paths(names: Iterable[str]) -> None:
-    """Refuse fields of which one would be a value and an object at once.
-
-    Raises:
-        ConfigurationError: names the two.
-    """
-    leaves = {path_of(name): name for name in names}
+def path_problems(names: Iterable[str]) -> Iterator[str]:
+    """What is wrong with the names of fields: an empty key, or two of which one would be a value and an object."""
+    leaves: dict[tuple[str, ...], str] = {}
+    for name in names:
+        try:
+            leaves[path_of(name)] = name
+        except ConfigurationError as error:
+            yield str(error)
     for path, name in leaves.items():
         for length in range(1, len(path)):
             if path[:length] in leaves:
-                raise ConfigurationError(f"field {name!r} lies within {leaves[path[:length]]!r}; keep one of them")
+                yield f"field {name!r} lies within {leaves[path[:length]]!r}; keep one of them"
 
 
 def record_struct(types: Mapping[str, Any]) -> tuple[type[msgspec.Struct], Callable[[Any], tuple[Any, ...]]]:

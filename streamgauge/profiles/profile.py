@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tomllib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib import resources
@@ -34,7 +35,7 @@ from streamgauge.profiles.fields import (
 )
 from streamgauge.profiles.long_layout import LongLayout, read_long
 from streamgauge.profiles.missing_rules import MissingRule, finite
-from streamgauge.profiles.paths import check_paths
+from streamgauge.profiles.paths import path_problems
 from streamgauge.profiles.tables import Mistakes, Table
 from streamgauge.stream.ticks import TickRule
 
@@ -78,22 +79,21 @@ class Profile:
     reorder_s: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_roles(self)
+        problems = [f"profile {self.name!r}: {text}" for text in (*_role_problems(self), *self._rule_problems())]
+        if problems:
+            raise ConfigurationError("\n".join(problems))
+
+    def _rule_problems(self) -> Iterator[str]:
+        """Missing rules that their field cannot have."""
         for numeric in self.numeric:
             if numeric.missing.kind == "constant" and finite(numeric.missing.value) is None:
-                raise self._bad_rule(numeric.field, numeric.missing, "a constant that is a number")
+                yield _bad_rule(numeric.field, numeric.missing, "a constant that is a number")
         for categorical in self.categorical:
             rule = categorical.missing
             known = (*categorical.feature.categories, OTHER)
             if rule.kind == "last" or (rule.kind == "constant" and rule.value not in known):
                 allowed = "'reject', 'mask' or 'constant:<one of its categories or other>'"
-                raise self._bad_rule(categorical.field, rule, allowed)
-
-    def _bad_rule(self, field: str, rule: MissingRule, allowed: str) -> ConfigurationError:
-        source = " (inherited from the top of the profile; give the field its own)" if rule.inherited else ""
-        return ConfigurationError(
-            f"profile {self.name!r}: field {field!r}: missing = {str(rule)!r}{source}; allowed: {allowed}"
-        )
+                yield _bad_rule(categorical.field, rule, allowed)
 
     @cached_property
     def schema(self) -> FeatureSchema:
@@ -164,7 +164,7 @@ def parse_profile(text: str, where: str = "profile") -> Profile:
     """Read a profile from TOML text; `where` names it in messages.
 
     Raises:
-        ConfigurationError: a line for each mistake within the tables; what does not fit together, one at a time.
+        ConfigurationError: a line for each mistake.
     """
     try:
         table = Table(f"profile {where!r}", tomllib.loads(text))
@@ -187,24 +187,38 @@ def parse_profile(text: str, where: str = "profile") -> Profile:
     period = read(lambda: _period(table), None)
     share, reorder_s = read(lambda: _share(table), 0.0), read(lambda: _reorder(table), 0.0)
     read(table.finish, None)
+
+    def made() -> Profile:
+        return Profile(
+            name=name,
+            title=title,
+            citation=citation,
+            long=long,
+            time=time,
+            entity=entity,
+            numeric=tuple(field for field in numbers if field),
+            categorical=tuple(field for field in categories if field),
+            label=label,
+            context=context,
+            sampling_period_s=period,
+            max_missing_share=share,
+            reorder_s=reorder_s,
+        )
+
+    profile = read(made, None)  # also where a part is wrong already: what the others are, is told at once
+    if profile is not None and all((*numbers, *categories)):
+        try:
+            _ = profile.schema  # names, ranges and categories are checked now, not at the first record
+        except ConfigurationError as error:
+            mistakes.add(ConfigurationError(f"{table.where}: {error}"))
     mistakes.finish()
-    profile = Profile(
-        name=name,
-        title=title,
-        citation=citation,
-        long=long,
-        time=time,
-        entity=entity,
-        numeric=tuple(field for field in numbers if field),
-        categorical=tuple(field for field in categories if field),
-        label=label,
-        context=context,
-        sampling_period_s=period,
-        max_missing_share=share,
-        reorder_s=reorder_s,
-    )
-    _ = profile.schema  # names, ranges and categories are checked now, not at the first record
+    assert profile is not None
     return profile
+
+
+def _bad_rule(field: str, rule: MissingRule, allowed: str) -> str:
+    source = " (inherited from the top of the profile; give the field its own)" if rule.inherited else ""
+    return f"field {field!r}: missing = {str(rule)!r}{source}; allowed: {allowed}"
 
 
 def _period(table: Table) -> float | None:
@@ -236,8 +250,8 @@ def _share(table: Table) -> float:
     return value
 
 
-def _check_roles(profile: Profile) -> None:
-    """A field is a feature once; a number is nothing else; the label is never a feature.
+def _role_problems(profile: Profile) -> Iterator[str]:
+    """Fields with two roles. A field is a feature once; a number is nothing else; the label is never a feature.
 
     In the long layout features are tags: what must be told apart there are the fields of a message.
     """
@@ -248,19 +262,16 @@ def _check_roles(profile: Profile) -> None:
         others |= {profile.label.attack_type: "attack type", profile.label.field: "label"}
     for field, n in Counter(features).items():
         if n > 1:
-            raise ConfigurationError(f"profile {profile.name!r}: field {field!r} feeds two features; keep one")
-    check_paths(profile.message_fields)
+            yield f"field {field!r} feeds two features; keep one"
+    yield from path_problems(profile.message_fields)
     if profile.long is not None:
         others |= {profile.long.tag: "tag"}
         features = numeric = [profile.long.value]
     for field in features:
         if field in others:
-            raise ConfigurationError(
-                f"profile {profile.name!r}: field {field!r} is the {others[field]} and "
-                f"{'the value' if profile.long else 'a feature'}"
-            )
+            yield f"field {field!r} is the {others[field]} and {'the value' if profile.long else 'a feature'}"
     if profile.entity is not None and profile.entity in (*numeric, *(k for k in others if k)):
-        raise ConfigurationError(
-            f"profile {profile.name!r}: the entity field {profile.entity!r} has another role; "
-            "the entity may only be a categorical feature as well"
+        yield (
+            f"the entity field {profile.entity!r} has another role; the entity may only be a categorical feature "
+            "as well"
         )

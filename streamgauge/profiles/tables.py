@@ -108,8 +108,12 @@ class Mistakes:
         try:
             return get()
         except ConfigurationError as error:
-            self._found.append(str(error))
+            self.add(error)
             return instead
+
+    def add(self, error: ConfigurationError) -> None:
+        """One that was found otherwise."""
+        self._found.append(str(error))
 
     def finish(self) -> None:
         """Raise what was found.

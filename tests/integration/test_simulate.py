@@ -54,7 +54,7 @@ def test_the_mean_says_over_how_many_clients_it_is() -> None:
 )
 def test_wrong_arguments_end_with_one_line(arguments: tuple[str, ...], words: str) -> None:
     done = command(*SMALL, *arguments)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert words in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 

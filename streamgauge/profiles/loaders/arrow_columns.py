@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streamgauge.errors import DataError
 from streamgauge.profiles.columns import LATEST_S, time_parser, times_of
-from streamgauge.profiles.fields import UNIX_MS, UNIX_S
+from streamgauge.profiles.fields import UNIX
 
 MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "#N/A", "None"]
 """How files spell a number that is not there."""
@@ -82,11 +82,11 @@ def seconds(column: Any, format_: str) -> NDArray[np.float64]:
     from pyarrow import compute
 
     times = None
-    if format_ in (UNIX_S, UNIX_MS):
+    if format_ in UNIX:
         plain = column if not pa.types.is_string(column.type) else compute.utf8_trim_whitespace(column)
         try:
             # Much cheaper than one by one; what Arrow cannot read may still be a number to Python.
-            times = plain.cast(pa.float64(), safe=False).to_numpy() / (1000.0 if format_ == UNIX_MS else 1.0)
+            times = plain.cast(pa.float64(), safe=False).to_numpy() / UNIX[format_]
         except pa.ArrowInvalid:
             times = None
     if times is None:

@@ -50,7 +50,7 @@ def with_header(file: SourceFile, known: str | None = None) -> CsvText:
         names = tuple(name.strip() for name in file.rows.schema.names)
         if _has(names, known):
             return CsvText(file.name, b"", names, rows=file.rows)
-    _check_kind(file)
+    check_kind(file)
     rest = file.data.removeprefix(BOM)
     for _ in range(10):
         line, _, rest = rest.partition(b"\n")
@@ -74,7 +74,7 @@ def without_header(file: SourceFile, names: Sequence[str], *, number_at: int) ->
     """
     if file.rows is not None:
         return CsvText(file.name, b"", tuple(names)[: file.rows.num_columns], rows=file.rows)
-    _check_kind(file)
+    check_kind(file)
     data = file.data.removeprefix(BOM)
     first, _, rest = data.partition(b"\n")
     is_data = is_number("".join(_cells(first, ",")[number_at : number_at + 1]))
@@ -100,7 +100,12 @@ def is_number(text: str) -> bool:
     return True
 
 
-def _check_kind(file: SourceFile) -> None:
+def check_kind(file: SourceFile) -> None:
+    """Refuse what is no text, by its first bytes.
+
+    Raises:
+        DataError: says what it is and what to do.
+    """
     if not file.data.strip() and file.rows is None:
         raise DataError(f"file {file.name}: is empty; fetch it again")
     if file.data.startswith(b"PK\x03\x04"):
@@ -109,7 +114,8 @@ def _check_kind(file: SourceFile) -> None:
         raise DataError(f"file {file.name}: is UTF-16; save it as UTF-8")
 
 
-def _decoded(line: bytes) -> str:
+def decoded(line: bytes) -> str:
+    """A line as text: UTF-8, or Latin-1 where that fails."""
     try:
         return line.decode()
     except UnicodeDecodeError:
@@ -118,7 +124,7 @@ def _decoded(line: bytes) -> str:
 
 def _cells(line: bytes, delimiter: str) -> tuple[str, ...]:
     try:
-        cells = next(csv.reader([_decoded(line).strip("\r")], delimiter=delimiter), [])
+        cells = next(csv.reader([decoded(line).strip("\r")], delimiter=delimiter), [])
     except csv.Error as error:
         raise DataError(f"the header {line[:60]!r} cannot be read ({error}); is it a CSV file?") from None
     return tuple(cell.strip() for cell in cells)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from streamgauge.errors import DataError
+from streamgauge.errors import ConfigurationError, DataError
 from streamgauge.profiles.loaders.files import is_archive, matches, natural_order, plain_name
 
 PARQUET = ".parquet"
@@ -62,7 +62,8 @@ def find_inputs(files: Sequence[str], groups: Sequence[Sequence[str]], folder: s
         unpacked: an empty folder that tar archives are unpacked to; zip archives are read where they are.
 
     Raises:
-        DataError: nothing is there, or nothing that matches.
+        ConfigurationError: nothing is there.
+        DataError: a folder holds nothing that matches.
     """
     found: list[Input] = []
     for text in files:
@@ -75,7 +76,9 @@ def find_inputs(files: Sequence[str], groups: Sequence[Sequence[str]], folder: s
             root = Path(path.anchor)
             paths = [p for p in root.glob(str(path.relative_to(root))) if p.is_file()]
             if not paths:
-                raise DataError(f"data {text!r}: no such file or folder, and no file matches it as a pattern")
+                raise ConfigurationError(
+                    f"data {text!r}: no such file or folder, and no file matches it as a pattern"
+                )
             common = Path(os.path.commonpath([p.parent for p in paths]))
             found += _expanded(sorted(paths, key=lambda p: natural_order(str(p))), common, groups, unpacked)
     return found

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from streamgauge.profiles.columns import category_codes, codes_of
 from streamgauge.profiles.decoder import Decoded
-from streamgauge.profiles.fields import ISO8601, STRPTIME, UNIX_MS, UNIX_S
+from streamgauge.profiles.fields import ISO8601, STRPTIME, UNIX
 from streamgauge.profiles.imputing import Imputer
 from streamgauge.profiles.loaders.rendering import json_objects
 from streamgauge.profiles.loaders.table import NORMAL, UNLABELLED, Table
@@ -81,10 +81,10 @@ def time_values(times: NDArray[np.float64], format_: str) -> Any:
     known = ~np.isnan(times)
     unknown = None if known.all() else ~known
     seconds = np.where(known, times, 0.0)
-    if format_ == UNIX_S:
+    if (units := UNIX.get(format_)) == 1:
         return pa.array(np.round(seconds, 6), pa.float64(), mask=unknown)
-    if format_ == UNIX_MS:
-        return pa.array(np.round(seconds * 1000).astype(np.int64), pa.int64(), mask=unknown)
+    if units is not None:
+        return pa.array(np.round(seconds * units).astype(np.int64), pa.int64(), mask=unknown)
     if format_ == ISO8601:
         micros = np.round(seconds * 1e6).astype("datetime64[us]")
         whole = bool((micros == micros.astype("datetime64[ms]")).all())

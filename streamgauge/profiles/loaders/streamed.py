@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from streamgauge.errors import ConfigurationError, DataError
-from streamgauge.profiles.fields import ISO8601, STRPTIME, UNIX_MS
+from streamgauge.profiles.fields import ISO8601, STRPTIME, UNIX
 from streamgauge.profiles.loaders.base import LOADERS, Dataset
 from streamgauge.profiles.loaders.csv_file import names_all, with_header
 from streamgauge.profiles.loaders.files import SourceFile
@@ -117,4 +117,4 @@ def _without_timestamps(column: Any, profile: Profile) -> Any:
         whole = micros.cast(pa.timestamp("s"), safe=False)  # without a fraction where there is none
         return (whole if compute.all(compute.equal(whole, micros)).as_py() else micros).cast(pa.string())
     ticks = micros.cast(pa.int64())
-    return compute.divide(ticks.cast(pa.float64()), 1e3 if format_ == UNIX_MS else 1e6)
+    return compute.divide(ticks.cast(pa.float64()), 1e6 / UNIX[format_])

@@ -89,9 +89,9 @@ def test_which_rows_are_trained_on(plant: tuple[str, str]) -> None:
 def test_what_is_wrong_is_one_line(
     plant: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(Request(plant[0], ["nowhere.csv"])) == 1
-    assert main(Request(plant[0], [plant[1]], bundle=tmp_path / "none")) == 1
-    assert main(Request(plant[0], [plant[1]], out=tmp_path / "no" / "x.html")) == 1
+    assert main(Request(plant[0], ["nowhere.csv"])) == 2
+    assert main(Request(plant[0], [plant[1]], bundle=tmp_path / "none")) == 2
+    assert main(Request(plant[0], [plant[1]], out=tmp_path / "no" / "x.html")) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 3
     assert "no such file or folder" in lines[0]

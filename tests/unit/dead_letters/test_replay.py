@@ -187,7 +187,7 @@ def test_the_commands_explain(broker: MemoryBroker) -> None:
     assert show_letter(letters(broker), None, "records:9:9", said.append) == 1
     said.clear()
     clients = broker.consumer(None), broker.producer()
-    assert replay_letters(letters(broker), judge(MENDED), clients, TOPIC, said.append) == 1
+    assert replay_letters(Choice(), judge(MENDED), clients, TOPIC, said.append) == 1
     assert said[0] == "2 sent again, 1 stay, 0 were sent again before"
     assert "e.g. records:0:3" in said[1]
 

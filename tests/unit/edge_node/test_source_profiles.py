@@ -149,6 +149,52 @@ def test_a_pattern_reads_what_fits_and_what_comes_later_from_its_beginning(
     node.end()
 
 
+@pytest.mark.parametrize("clean", [True, False], ids=["ended", "crashed"])
+@pytest.mark.parametrize("mode", ["assigned", "group"])
+def test_what_came_while_the_node_was_down_is_read_from_its_beginning(
+    tmp_path: Path, profile_path: Path, bundle_path: Path, mode: str, clean: bool
+) -> None:
+    broker = memory_broker("hall-1", 1)
+    broker.create_topic("press", 1)
+    broker.create_topic("old", 1)
+    for topic in ("hall-1", "press", "old"):
+        send(broker, good(0), topic=topic)  # before the node's first start: `latest` leaves it out
+
+    def started(pattern: str = "hall-.", topics: tuple[str, ...] = ("press",)) -> RunningNode:
+        settings = edge_settings(
+            tmp_path / "state",
+            profile_path,
+            topics=topics,
+            topic_pattern=pattern,
+            new_topics_interval_s=0.0001,
+            start="latest",
+            pinned_bundle=bundle_path,
+            mode=mode,
+            checkpoint_interval_s=3600,
+        )
+        return RunningNode(settings, broker)
+
+    def at(node: RunningNode) -> dict[str, int]:
+        return {str(partition): context.next_offset for partition, context in node.loop.sources.contexts.items()}
+
+    node = started()
+    node.turns(lambda: at(node) == {"hall-1:0": 1, "press:0": 1})
+    node.loop.turn()  # saves
+    node.end() if clean else node.crash()
+    broker.create_topic("hall-2", 1)
+    broker.add_partitions("press", 2)
+    send(broker, good(1), good(2), topic="hall-2")
+    send(broker, raw(json.dumps(good(1)).encode(), topic="press", partition=1))
+    node = started()
+    node.turns(lambda: at(node) == {"hall-1:0": 1, "hall-2:0": 2, "press:0": 1, "press:1": 1})
+    assert node.loop.node.counts.scored == 3
+    node.end() if clean else node.crash()
+    node = started(pattern="(hall-.|old)")  # `old` was there before the pattern fitted it
+    node.turns(lambda: at(node).get("old:0") == 1)
+    assert node.loop.node.counts.topics.get("old") is None
+    node.end()
+
+
 def test_a_pattern_that_fits_nothing_is_refused(tmp_path: Path, profile_path: Path, bundle_path: Path) -> None:
     settings = edge_settings(
         tmp_path / "state", profile_path, topics=(), topic_pattern="nowhere-.*", pinned_bundle=bundle_path

@@ -183,6 +183,8 @@ def test_time_and_entity_of_the_message(timestamp: int, key: bytes | None, reaso
         ("unix_s", T0),
         ("unix_s", str(int(T0))),
         ("unix_ms", int(T0 * 1000)),
+        ("unix_us", int(T0) * 10**6),
+        ("unix_ns", str(int(T0) * 10**9)),
         ("iso8601", "2024-05-01 12:00:00+02:00"),
         ("iso8601", "2024-05-01T10:00:00"),
         ("strptime:%d/%m/%Y %I:%M:%S %p", "01/05/2024 10:00:00 AM"),

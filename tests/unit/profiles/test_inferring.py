@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import services.cli
-from services.profile_tools import Line, check_source, from_file, from_topic, infer
+from services.profile_tools.command import check_source, from_topic, infer
+from services.profile_tools.files import Line, from_file
 from services.runtime.errors import TopicError
 from services.runtime.log import Outgoing
 from services.runtime.memory import MemoryBroker
@@ -23,6 +24,7 @@ from streamgauge.profiles.checking import check
 from streamgauge.profiles.decoder import Decoder
 from streamgauge.profiles.inferring import propose
 from streamgauge.profiles.profile import load_profile, parse_profile
+from tests.support.columnar import columnar_messages
 from tests.support.plant import LONG_PROFILE, PROFILE, plant_profile, plant_records, tag_records
 from tests.unit.edge_node.kit import good
 
@@ -45,7 +47,7 @@ def lines(records: list[Any]) -> list[Line]:
 
 
 def test_a_proposal_reads_its_own_records_and_says_why() -> None:
-    text = propose(RECORDS, "plant")
+    text = propose(RECORDS, "plant").text
     profile = parse_profile(text)
     assert (profile.time.field, profile.time.format, profile.entity) == ("time", "unix_s", "machine")
     assert {f.field for f in profile.numeric} == {"flow", "level", "pressure", "power", "$.env.t"}
@@ -73,16 +75,21 @@ TIMES = [
     ("01/05/2024 10:00:{:02}", "strptime:%d/%m/%Y %H:%M:%S"),
     ("13/05/2024 10:00:{:02} AM", "strptime:%d/%m/%Y %I:%M:%S %p"),
     ("05/13/2024 10:00:{:02}", "strptime:%m/%d/%Y %H:%M:%S"),
+    ("13-May-24 10:00:{:02}", "strptime:%d-%b-%y %H:%M:%S"),
+    ("2024/05/01 10:00:{:02}.250", "strptime:%Y/%m/%d %H:%M:%S.%f"),
 ]
 
 
 @pytest.mark.parametrize(("written", "format_"), TIMES)
 def test_formats_of_time(written: str, format_: str) -> None:
     records = [{"Timestamp": written.format(i), "host": "a", "v": i % 7 / 3} for i in range(50)]
-    assert parse_profile(propose(records, "x")).time.format == format_
-    numbers = [{"ts": 1_700_000_000_000 + i, "host": "a", "v": i % 7 / 3} for i in range(50)]
-    assert parse_profile(propose(numbers, "x")).time.format == "unix_ms"
-    assert parse_profile(propose([{"v": i % 7} for i in range(50)], "x")).time.field is None
+    assert parse_profile(propose(records, "x").text).time.format == format_
+    for units, unix in ((1, "unix_s"), (10**3, "unix_ms"), (10**6, "unix_us"), (10**9, "unix_ns")):
+        epochs = [{"ts": (1_700_000_000 + i) * units, "host": "a", "v": i % 7 / 3} for i in range(50)]
+        assert parse_profile(propose(epochs, "x").text).time.format == unix
+    numbers = [{"ts": str(1_700_000_000_000 + i), "host": "a", "v": i % 7 / 3} for i in range(50)]
+    assert parse_profile(propose(numbers, "x").text).time.format == "unix_ms"
+    assert parse_profile(propose([{"v": i % 7} for i in range(50)], "x").text).time.field is None
 
 
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -95,7 +102,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 @given(st.lists(st.dictionaries(st.text(min_size=1, max_size=5), JSON, max_size=5), min_size=1, max_size=12))
 def test_whatever_the_records_the_proposal_is_a_profile(records: list[dict[str, Any]]) -> None:
     try:
-        text = propose(records, "any")
+        text = propose(records, "any").text
     except DataError:  # nothing that could be a feature
         return
     parse_profile(text)
@@ -107,8 +114,8 @@ def test_check_says_what_becomes_of_records() -> None:
     text = "\n".join(told)
     assert not accepted
     assert told[0] == "4 of 7 records accepted"
-    assert "rejected: 1 missing-field\n    record 5: 'power' is missing and its rule is 'reject'" in text
-    assert "rejected: 1 bad-time\n    record 6: 'soon'" in text
+    assert "rejected: 1 missing-field\n    line 5: 'power' is missing and its rule is 'reject'" in text
+    assert "rejected: 1 bad-time\n    line 6: 'soon'" in text
     assert "imputed by last: flow in 1 of 4" in text
     assert "clipped: flow in 1 of 4; seen 0.1 to 99, allowed -10 to 10" in text
     assert "other: mode in 1: chaos (1)" in text
@@ -124,6 +131,43 @@ def test_check_of_one_tag_a_message() -> None:
     assert f"of {len(sent)} messages taken into 50 ticks; 0 late, 1 of tags that the profile does not name" in text
     assert "rejected: 1 wrong-type" in text
     assert "ignored tags: else (1)" in text
+
+
+def test_a_topic_of_arrow_streams_is_looked_at_by_its_rows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    broker = MemoryBroker()
+    broker.create_topic("records", 2, 1 << 24)
+    bad = {**plant_records(1)[0], "power": None}
+    broker.producer().deliver(columnar_messages("records", [*plant_records(300), bad], 2, 50))
+    monkeypatch.setenv("STREAMGAUGE_EDGE_RECORDS__BOOTSTRAP_SERVERS", "here:1")
+    monkeypatch.setattr("services.profile_tools.command.open_consumer", lambda *_, **__: broker.consumer(None))
+    assert infer("records", 1000, None, None) == 0
+    (tmp_path / "proposed.toml").write_text(capsys.readouterr().out)
+    assert check_source(str(tmp_path / "proposed.toml"), "records", 1000, None) == 0
+    assert capsys.readouterr().out.startswith("301 of 301 rows accepted, in ")
+    (tmp_path / "plant.toml").write_text(PROFILE)
+    assert check_source(str(tmp_path / "plant.toml"), "records", 1000, None) == 1
+    told = capsys.readouterr().out
+    assert "300 of 301 rows accepted, in " in told
+    assert "rejected: 1 missing-field\n    partition " in told
+
+
+def test_check_of_a_topic_reads_each_partition_by_itself() -> None:
+    broker = MemoryBroker()
+    broker.create_topic("records", 2, 1 << 20)
+    one = [m for r in plant_records(60) for m in tag_records(r)]
+    lacking = [{**tag_records(good(1000))[0], "time": 1_760_000_000.0}]
+    by_partition = [(0, r) for r in one] + [(1, {**r, "machine": "other"}) for r in (*one, *lacking)]
+    sent = [Outgoing("records", b"k", json.dumps(r).encode(), (), number) for number, r in by_partition]
+    broker.producer().deliver([*sent, Outgoing("records", b"k", b"{", (), 1)])
+    profile = parse_profile(LONG_PROFILE.replace('missing = "last:600"', "").replace('missing = "mask"', ""))
+    told, accepted = check(profile, from_topic(broker.consumer(None), "records", 5000))
+    text = "\n".join(told)
+    assert not accepted
+    assert "taken into 121 ticks; 0 late" in text
+    assert "    other at 2025-10-09T08:53:20.000: lacks " in text
+    assert f"partition 1, offset {len(one) + 1}: " in text
 
 
 def test_all_mistakes_at_once() -> None:
@@ -147,22 +191,22 @@ def test_files_of_lines_and_csv_and_the_commands(tmp_path: Path, capsys: pytest.
     assert check_source(str(proposal), str(jsonl), 1000, None) == 1
     told = capsys.readouterr().out
     assert "300 of 301 records accepted" in told
-    assert "record 301: " in told
+    assert "line 301: " in told
     table = tmp_path / "t.csv"
     table.write_text("\ufefftime;host; level;code\n2024-05-01 10:00:00;a;1.5;007\n2024-05-01 10:00:01;a;;008\n")
-    first, second = (json.loads(line.value or b"") for line in from_file(table, 10))
+    first, second = (json.loads(line.value or b"") for line in from_file(str(table), 10).records)
     assert first == {"time": "2024-05-01 10:00:00", "host": "a", "level": 1.5, "code": "007"}
     assert second["level"] is None
     assert infer(str(tmp_path / "none.csv"), 10, None, None) == 2
-    assert "is no file" in capsys.readouterr().err
+    assert "no such file" in capsys.readouterr().err
     (tmp_path / "bad.toml").write_text("name = 1\n")
-    assert check_source(str(tmp_path / "bad.toml"), str(table), 10, None) == 2
-    assert len(capsys.readouterr().err.splitlines()) == 4  # name, title, time, entity
+    assert check_source(str(tmp_path / "bad.toml"), str(table), 10, None) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 5  # name, title, time, entity, no features
 
 
 def test_many_categories_are_some_and_too_many_are_none() -> None:
     some = [{"host": "a", "v": i / 7, "service": f"s{i % 58}", "id": f"{i % 150}x"} for i in range(500)]
-    text = propose(some, "x")
+    text = propose(some, "x").text
     (category,) = parse_profile(text).categorical
     assert len(category.feature.categories) == 58
     assert "#   id: 150 different texts are too many for categories" in text
@@ -185,3 +229,21 @@ def test_a_topic_gives_its_newest_records() -> None:
     assert [record.value for record in found] == [r.value for r in (*sent[200::2], *sent[201::2])]
     with pytest.raises(TopicError, match="no topic"):
         from_topic(broker.consumer(None), "other", 100)
+
+
+def test_all_mistakes_of_one_table_and_between_tables_at_once() -> None:
+    wrong = PROFILE.replace(
+        'field = "flow"\nmin = -10\nmax = 10', 'field = "flow"\nmin = "x"\nmaxx = 10\nunit = 3'
+    )
+    wrong = wrong.replace('field = "mode"\n', 'field = "time"\n').replace(
+        'missing = "constant:0"', 'missing = "constant:no"'
+    )
+    wrong = wrong.replace('field = "pressure"', 'field = "power"').replace('normal = ["ok"]', 'normal = "ok"')
+    with pytest.raises(ConfigurationError) as caught:
+        parse_profile(wrong, "plant.toml")
+    said = str(caught.value).splitlines()
+    parts = ["min = 'x'", "'max' is missing", "unknown key 'maxx'", "unit = 3", "normal = 'ok'"]
+    parts += ["field 'power' feeds two features", "'time' is the time and a feature", "missing = 'constant:no'"]
+    assert len(said) == len(parts), said
+    for part in parts:
+        assert sum(part in line for line in said) == 1, part

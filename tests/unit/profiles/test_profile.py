@@ -76,7 +76,11 @@ def test_a_file_is_loaded_by_its_path(tmp_path: Path) -> None:
         ("min = 0", 'min = "0"', "min = '0'; allowed: a finite number"),
         ("max = 16", "max = 0", "max = 0.0; allowed: a number above min"),
         ("max = 16", "max = inf", "max = inf; allowed: a finite number"),
-        ('"unix_ms"', '"unix"', "allowed: 'iso8601', 'unix_s', 'unix_ms' or 'strptime:<format>'"),
+        (
+            '"unix_ms"',
+            '"unix"',
+            "allowed: 'iso8601', 'unix_s', 'unix_ms', 'unix_us', 'unix_ns' or 'strptime:<format>'",
+        ),
         ('"unix_ms"', '"strptime:%d.%m.%Y %Q"', "format = 'strptime:%d.%m.%Y %Q'; allowed: a format of Python's"),
         ('"unix_ms"', '"strptime:%H:%M:%S"', "has no year"),
         ('"last:30"', '"last"', "missing = 'last'; allowed: 'reject', 'mask', 'last:<seconds>'"),

@@ -18,7 +18,7 @@ from pyarrow import parquet
 
 from services.replay.main import SAMPLE
 from services.replay.samples import make_nsl_kdd
-from streamgauge.errors import DataError
+from streamgauge.errors import ConfigurationError, DataError
 from streamgauge.profiles.decoder import Decoder
 from streamgauge.profiles.loaders import load
 from streamgauge.profiles.profile import load_profile
@@ -180,7 +180,7 @@ def test_a_wrong_file_is_named_with_what_is_wrong(
 
 
 def test_what_is_not_there_and_what_is_cut_off(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such file or folder"):
+    with pytest.raises(ConfigurationError, match="no such file or folder"):
         chunks_of(options_of("skab", [tmp_path / "no*.csv"]), tmp_path)
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(SKAB_RUN)[:-20])
     with pytest.raises(DataError, match="cannot be read or unpacked"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.profile_tools import infer
+from services.profile_tools.command import infer
 from services.runtime.errors import SettingsError
 from services.runtime.settings import load_site
 
