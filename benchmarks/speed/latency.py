@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.speed.measures import ABNORMAL, Row, Say, Sizes
 from benchmarks.speed.processes import busy, trainer_seconds
-from benchmarks.speed.site import PARTITIONS, SCORED, Site, results, stop, wait_for
+from benchmarks.speed.site import PARTITIONS, READY, SCORED, Site, results, stop, wait_for
 
 RATES = (1000, 5000, 20_000)
 FIRST = 2000
@@ -44,9 +44,31 @@ def latency(site: Site, sizes: Sizes, say: Say, training: bool) -> list[Row]:
             say(f"{rate:,} records/s sent, trainer busy {trainer_cpu:.0%}")
     finally:
         stop(node)
-    rows = delays_of(results(out), loads, training)
+    return _said(delays_of(results(out), loads, training), say)
+
+
+def floor(site: Site, sizes: Sizes, say: Say) -> list[Row]:
+    """Produced to scored, by a loop that polls, decodes and scores and does nothing else."""
+    topic, out, loads, first = site.topic("floor"), site.directory / "floor.npz", [], FIRST
+    bare = site.bare(topic, FIRST + sizes.latency_s * sum(RATES), out)
+    try:
+        wait_for(lambda: bare.output().endswith(READY), "the bare loop reads", 60, lambda: bare.running)
+        site.fill(topic, FIRST)
+        for rate in RATES:
+            n, stamps = rate * sizes.latency_s, site.directory / f"floor-{rate}.npz"
+            late_s = site.fill(topic, n, ABNORMAL[0], rate, first=first, stamps=stamps)
+            loads.append({"rate": rate, "stamps": stamps, "late_s": late_s, "trainer_cpu": 0.0})
+            first += n
+        wait_for(lambda: not bare.running, "the bare loop ends", 60, lambda: True)
+    finally:
+        bare.stop(10)
+    return _said([{**row, "what": "bare loop"} for row in delays_of(results(out), loads, False)], say)
+
+
+def _said(rows: list[Row], say: Say) -> list[Row]:
     for row in rows:
-        say(f"{row['rate']:,} records/s, training {training}: p50 {row['p50_ms']:.1f}, p99 {row['p99_ms']:.1f} ms")
+        what = row.get("what", f"training {row['training']}")
+        say(f"{row['rate']:,} records/s, {what}: p50 {row['p50_ms']:.1f}, p99 {row['p99_ms']:.1f} ms")
     return rows
 
 

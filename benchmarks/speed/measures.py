@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.processes import children, resident
@@ -21,6 +22,7 @@ from benchmarks.speed.site import (
     run_json,
     stop,
 )
+from services.edge_node.bundle import Bundle
 from services.edge_node.checkpoint import Checkpoint
 from services.runtime.tensorfile import load_tensors
 
@@ -171,12 +173,8 @@ def memory(site: Site, sizes: Sizes, say: Say, others: dict[str, int]) -> list[R
 
 def pinned_start(site: Site, say: Say) -> Row:
     """From starting the process to the first record and the first alert, with a pinned bundle."""
-    checkpoint = site.directory / "state" / "checkpoint.safetensors"
-    identity = load_tensors(checkpoint.read_bytes())[0]["identity"]
-    bundle = Checkpoint.load(checkpoint, identity).bundle
-    assert bundle is not None
     path = site.directory / "bundle.safetensors"
-    bundle.save(path)
+    saved_bundle(site.checkpoint).save(path)
     topic, out = site.topic("start"), site.directory / "start.npz"
     site.fill(topic, 2000, 0.1)
     start = time.time()
@@ -186,6 +184,14 @@ def pinned_start(site: Site, say: Say) -> Row:
     record, alert = results(out)["first"] - start
     say(f"first record after {record:.2f} s, first alert after {alert:.2f} s")
     return {"first_record_s": float(record), "first_alert_s": float(alert)}
+
+
+def saved_bundle(checkpoint: Path) -> Bundle:
+    """The bundle in a node's checkpoint."""
+    identity = load_tensors(checkpoint.read_bytes())[0]["identity"]
+    bundle = Checkpoint.load(checkpoint, identity).bundle
+    assert bundle is not None
+    return bundle
 
 
 def demo_start(seconds: int, broker: str, say: Say) -> dict[str, float]:

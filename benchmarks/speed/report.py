@@ -78,7 +78,7 @@ def _broker(part: Result) -> list[str]:
         lines += ["### Throughput", "", *_throughput(part["throughput"])]
     if "bad" in part:
         lines += ["### One bad record in a hundred", "", *_bad(part["bad"])]
-    delays = [*part.get("latency", []), *part.get("training", [])]
+    delays = [*part.get("latency", []), *part.get("floor", []), *part.get("training", [])]
     if delays:
         lines += ["### From produced to scored and acknowledged", "", *_delays(delays)]
     if "replay" in part:
@@ -137,9 +137,19 @@ def _bad(rows: list[Result]) -> list[str]:
 
 
 def _delays(rows: list[Result]) -> list[str]:
-    head = ("records/s", "training beside", "p50 ms", "p90 ms", "p99 ms", "longest ms", "load late by at most")
+    head = (
+        "what",
+        "records/s",
+        "training beside",
+        "p50 ms",
+        "p90 ms",
+        "p99 ms",
+        "longest ms",
+        "load late by at most",
+    )
     cells = [
         (
+            row.get("what", "edge node"),
             f"{row['rate']:,}",
             f"yes (trainer busy {row['trainer_cpu']:.0%})" if row["training"] else "no",
             *(f"{row[name]:.1f}" for name in ("p50_ms", "p90_ms", "p99_ms", "max_ms")),
@@ -206,7 +216,7 @@ def _plot(result: Result, path: Path) -> None:
 
 def _plot_delays(axes: Any, part: Result, name: str) -> None:
     for kind, style in (("latency", "-"), ("training", "--")):
-        rows = part.get(kind, [])
+        rows = [row for row in part.get(kind, []) if "what" not in row]
         beside = " with training" if kind == "training" else ""
         for quantile, marker in (("p50_ms", "o"), ("p99_ms", "^")):
             if rows:

@@ -37,6 +37,8 @@ LEARN_S = 600.0
 SETUP_RECORDS = 180_000
 SCORED = 'streamgauge_edge_records_total{outcome="scored"}'
 """Counts from the start of each process."""
+READY = "ready"
+"""Printed by the bare loop once it reads."""
 FOR_EVER = str((1 << 63) - 1)
 
 
@@ -212,6 +214,19 @@ class Site:
         environment |= {f"STREAMGAUGE_{service}_{k}": str(v) for k, v in {**common, **settings}.items()}
         command = [sys.executable, "-m", module, *more]
         return Service(Child(command, self.directory / f"{name}.log", PROJECT, environment), port)
+
+    @property
+    def checkpoint(self) -> Path:
+        """Of the node that watches."""
+        return self.directory / "state" / "checkpoint.safetensors"
+
+    def bare(self, topic: str, n: int, out: Path) -> Child:
+        """Start the bare loop, which ends after n records."""
+        options = {"bootstrap": self.bootstrap, "topic": topic, "partitions": PARTITIONS, "n": n}
+        options |= {"profile": self.profile, "checkpoint": self.checkpoint, "out": out}
+        arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+        command = [sys.executable, "-m", "benchmarks.speed.bare", *arguments]
+        return Child(command, self.directory / f"{out.stem}.log", PROJECT)
 
     def prepared_state(self, name: str) -> Path:
         """A copy of the state of a node that watches, for one run."""
