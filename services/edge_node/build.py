@@ -127,7 +127,8 @@ class EdgeNode:
         )
 
     def start(self) -> None:
-        """Start the link to the federation, if there is one."""
+        """Connect the producer; start the link to the federation, if there is one."""
+        self._producer.prepare((self._topics.alerts, self._topics.dead_letters))
         if self._link is not None:
             self._link.start()
 

@@ -9,8 +9,7 @@ from typing import IO
 
 from services.edge_node.jobs import Arrays, Values
 from services.edge_node.trainer import TrainerProcess, spawn_trainer
-from services.runtime.atomic import write_atomic
-from services.runtime.tensorfile import dump_tensors, load_tensors
+from services.runtime.tensorfile import TensorFile, load_tensors
 from streamgauge.errors import StreamgaugeError
 
 
@@ -49,7 +48,7 @@ class TrainerClient:
             raise RuntimeError("one job at a time; take the result first")
         self._number += 1
         job = self._directory / f"{self._number}.job"
-        write_atomic(job, dump_tensors(values, arrays))
+        TensorFile.of(values, arrays).write(job)  # not synced: no job outlives this process
         self._job = job
         if self._process is None:
             self._listen(spawn_trainer())

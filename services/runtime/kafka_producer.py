@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -48,6 +48,15 @@ class KafkaLogProducer(Producer):
         self._limits: dict[str, int] = {}
         self._limits_until = 0.0
         self._failures = Paced()
+
+    @override
+    def prepare(self, topics: Iterable[str]) -> None:
+        wanted = set(topics)
+        self._read_limits(wanted)
+        with suppress(KafkaError):  # an outage: the first delivery will wait for its end
+            producer = self._connected()
+            for topic in wanted:
+                producer.partitions_for(topic)
 
     @override
     def deliver(self, records: Sequence[Outgoing]) -> list[Sent]:

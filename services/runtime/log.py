@@ -179,6 +179,14 @@ class Consumer(Protocol):
 class Producer(Protocol):
     """Sends records and knows that they arrived."""
 
+    def prepare(self, topics: Iterable[str]) -> None:
+        """Connect and learn what must be known of topics, or the first delivery would do so (a fifth of a second).
+
+        Raises:
+            TopicError: a topic does not exist.
+            StoppedError: the service is stopping.
+        """
+
     def deliver(self, records: Sequence[Outgoing]) -> list[Sent]:
         """Send and wait until each one is acknowledged by all replicas, in order per partition.
 

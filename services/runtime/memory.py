@@ -11,7 +11,7 @@ import time
 import uuid
 import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
@@ -133,6 +133,11 @@ class MemoryProducer(Producer):
         self._stop = stop
 
     @override
+    def prepare(self, topics: Iterable[str]) -> None:
+        for topic in topics:
+            self._topic(topic)
+
+    @override
     def deliver(self, records: Sequence[Outgoing]) -> list[Sent]:
         with self._broker.changed:
             for record in records:
@@ -145,10 +150,14 @@ class MemoryProducer(Producer):
             self._broker.changed.notify_all()
             return sent
 
-    def _check(self, record: Outgoing) -> None:
-        topic = self._broker.topics.get(record.topic)
+    def _topic(self, name: str) -> MemoryTopic:
+        topic = self._broker.topics.get(name)
         if topic is None:
-            raise TopicError(f"topic {record.topic} does not exist: create it")
+            raise TopicError(f"topic {name} does not exist: create it")
+        return topic
+
+    def _check(self, record: Outgoing) -> None:
+        topic = self._topic(record.topic)
         if record.key is None and record.value is None:
             raise ValueError("key and value are both None: Kafka clients cannot send that")
         if record.size_bytes > topic.max_message_bytes:

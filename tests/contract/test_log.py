@@ -136,7 +136,16 @@ def test_a_missing_topic_is_named(log_backend: LogBackend) -> None:
     missing = f"missing-{uuid.uuid4().hex}"
     with pytest.raises(TopicError, match=missing):
         log_backend.producer().deliver([Outgoing(missing, b"k", b"v")])
+    with pytest.raises(TopicError, match=missing):
+        log_backend.producer().prepare([missing])
     assert log_backend.consumer().partitions(missing) == frozenset()
+
+
+def test_a_producer_that_was_prepared_delivers(log_backend: LogBackend) -> None:
+    topic, producer = log_backend.create_topic(partitions=1), log_backend.producer()
+    producer.prepare([topic])
+    (sent,) = producer.deliver([Outgoing(topic, b"k", b"v")])
+    assert sent.partition == Partition(topic, 0)
 
 
 def test_partitions_lists_all(log_backend: LogBackend) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from schemas import (
     Message,
@@ -91,19 +92,25 @@ class FusedDatabase(Database):
             yield connection
 
 
-class FusedProducer:
+class FusedProducer(Producer):
     """Can crash just before and just after each delivery."""
 
     def __init__(self, producer: Producer, fuse: Fuse) -> None:
         self._inner = producer
         self._fuse = fuse
 
+    @override
+    def prepare(self, topics: Iterable[str]) -> None:
+        self._inner.prepare(topics)
+
+    @override
     def deliver(self, records: Sequence[Outgoing]) -> list[Sent]:
         self._fuse.burn()
         sent = self._inner.deliver(records)
         self._fuse.burn()
         return sent
 
+    @override
     def close(self) -> None:
         self._inner.close()
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from services.dead_letters.command import Choice, list_letters, replay_letters, show_letter
 from services.dead_letters.letters import REMEDIES, Letter, read_letters
@@ -94,12 +95,17 @@ def test_the_whole_way(broker: MemoryBroker, tmp_path: Path) -> None:
     assert (twice.sent, len(twice.before)) == ([], 2)
 
 
-class Breaking:
+class Breaking(Producer):
     """A producer whose process ends after so many calls; the last call's records are sent, or not."""
 
     def __init__(self, inner: Producer, calls: int, sends: bool) -> None:
         self._inner, self._left, self._sends = inner, calls, sends
 
+    @override
+    def prepare(self, topics: Iterable[str]) -> None:
+        self._inner.prepare(topics)
+
+    @override
     def deliver(self, records: Sequence[Outgoing]) -> list[Sent]:
         self._left -= 1
         if self._left or self._sends:
@@ -108,6 +114,7 @@ class Breaking:
             raise KeyboardInterrupt
         return sent
 
+    @override
     def close(self) -> None:
         self._inner.close()
 

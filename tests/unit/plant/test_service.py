@@ -7,7 +7,7 @@ import json
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
+from typing_extensions import override
 
 from services.plant.formats import Messages
 from services.plant.loop import Loop
@@ -27,7 +28,7 @@ from services.plant.settings import PlantSettings
 from services.plant.sites import Sites
 from services.runtime.errors import SettingsError
 from services.runtime.http import serve_status
-from services.runtime.log import Outgoing, Sent
+from services.runtime.log import Outgoing, Producer, Sent
 from services.runtime.settings import load_settings
 from streamgauge.errors import ConfigurationError
 from streamgauge.plant.attacks import Attack
@@ -175,16 +176,22 @@ def test_attacks_come_on_command_from_this_machine_as_json() -> None:
         serve_status("0.0.0.0", 0, lambda: True, orders=orders_of(sites))
 
 
-class Kept:
+class Kept(Producer):
     """A producer that keeps what it is given."""
 
     def __init__(self) -> None:
         self.batches: list[list[Outgoing]] = []
 
+    @override
+    def prepare(self, topics: Iterable[str]) -> None:
+        pass
+
+    @override
     def deliver(self, records: Sequence[Outgoing]) -> list[Sent]:
         self.batches.append(list(records))
         return []
 
+    @override
     def close(self) -> None:
         pass
 
