@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from streamgauge.errors import ConfigurationError
 
 OTHER = "other"
+_TOGETHER = 1024
+"""Rows encoded at once, so that they stay in the processor's cache."""
 LARGEST = 1e30
 """Bound of a feature's range: standardising in float32 must not overflow."""
 Transform = Literal["none", "log1p"]
@@ -137,13 +139,14 @@ class FeatureSchema:
             (n, width) float32, contiguous.
         """
         low, high = self._bounds()
-        numeric = _transform_columns(np.clip(values, low, high), self.numeric)
         out = np.zeros((len(values), self.width), np.float32)
-        out[:, : len(self.numeric)] = numeric
+        for start in range(0, len(values), _TOGETHER):
+            rows = slice(start, start + _TOGETHER)
+            out[rows, : len(self.numeric)] = _transform_columns(np.clip(values[rows], low, high), self.numeric)
         start = len(self.numeric)
-        rows = np.arange(len(values))
+        every = np.arange(len(values))
         for j, feature in enumerate(self.categorical):
-            out[rows, start + codes[:, j]] = 1.0
+            out[every, start + codes[:, j]] = 1.0
             start += len(feature.categories) + 1
         return out
 

@@ -21,7 +21,7 @@ from streamgauge.state import ModelState, statistics_tensors
 if TYPE_CHECKING:
     from streamgauge.detectors.base import Statistics, Weights
 
-CHUNK = 4096
+CHUNK = 1024
 """Rows scored at once; bounds the memory of a pass over the hold-out."""
 
 

@@ -37,8 +37,11 @@ class Scaler:
         NaN stands for a masked cell and becomes 0, the mean: it says nothing. Every record of windows
         (n, k * d) is standardised by itself.
         """
-        z = ((x.reshape(-1, len(self.mean)) - self.mean) / self.scale).clip(-CLIP, CLIP)
-        z[np.isnan(z)] = 0.0
+        z = x.reshape(-1, len(self.mean)) - self.mean
+        z /= self.scale
+        np.clip(z, -CLIP, CLIP, out=z)
+        if z.size and np.isnan(z.min()):
+            z[np.isnan(z)] = 0.0
         return z.reshape(x.shape)
 
 

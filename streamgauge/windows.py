@@ -18,6 +18,8 @@ def windows(x: NDArray[np.float32], length: int) -> NDArray[np.float32]:
     array([[1., 2.],
            [2., 3.]], dtype=float32)
     """
+    if length == 1:
+        return x.copy()
     if len(x) < length:
         return np.empty((0, length * x.shape[1]), x.dtype)
     views = np.lib.stride_tricks.sliding_window_view(x, length, axis=0)  # (m, d, length)

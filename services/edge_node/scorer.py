@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from services.edge_node.bundle import Bundle
 from streamgauge.detectors.sequence import SequenceDetector
 from streamgauge.features import FeatureSchema
-from streamgauge.judging import score_rows
+from streamgauge.judging import CHUNK, score_rows
 from streamgauge.stream.sequences import SequenceStates
 
 
@@ -46,7 +46,12 @@ class Scorer:
         Raises:
             ArithmeticError: a score is not a finite number >= 0; the record that causes it is set aside.
         """
-        return _checked(score_rows(self.detector, self._weights, self._statistics, self._scaler.apply(x)))
+        # Standardised as they are scored, while they are in the processor's cache.
+        parts = [
+            score_rows(self.detector, self._weights, self._statistics, self._scaler.apply(x[i : i + CHUNK]))
+            for i in range(0, len(x), CHUNK)
+        ]
+        return _checked(np.concatenate(parts) if parts else np.zeros(0))
 
     def step(
         self, x: NDArray[np.float32], times: NDArray[np.float64], entities: Sequence[str], states: SequenceStates

@@ -32,30 +32,35 @@ def plain_cells(column: Any) -> list[Any] | None:
 
 
 def _is_flat(kind: Any) -> bool:
-    from pyarrow import types
-
-    flat = (types.is_null, types.is_boolean, types.is_integer, types.is_floating, types.is_timestamp, is_text)
+    arrow = types()
+    flat = (arrow.is_null, arrow.is_boolean, arrow.is_integer, arrow.is_floating, arrow.is_timestamp, is_text)
     return any(fits(kind) for fits in flat)
 
 
 def is_text(kind: Any) -> bool:
     """Whether a type holds text, as it stands or dictionary-encoded."""
-    from pyarrow import types
+    arrow = types()
+    inner = kind.value_type if arrow.is_dictionary(kind) else kind
+    return bool(arrow.is_string(inner) or arrow.is_large_string(inner))
 
-    inner = kind.value_type if types.is_dictionary(kind) else kind
-    return bool(types.is_string(inner) or types.is_large_string(inner))
+
+def types() -> Any:
+    """`pyarrow.types`, imported where a message needs it."""
+    from pyarrow import types as arrow_types
+
+    return arrow_types
 
 
-def written_out(batch: Any) -> int:
+def written_out(batch: Any, texts: Sequence[int]) -> int:
     """An upper bound of the bytes of its texts when every row has its own: dictionaries stand for more than they
-    bring."""
+    bring.
+
+    Args:
+        batch: of which only the dictionary-encoded texts, at the places `texts`, are looked at.
+    """
     import pyarrow.compute as pc
 
-    longest = [
-        pc.max(pc.binary_length(column.dictionary)).as_py() or 0
-        for column in batch.columns
-        if is_text(column.type) and hasattr(column, "dictionary")
-    ]
+    longest = [pc.max(pc.binary_length(batch.column(at).dictionary)).as_py() or 0 for at in texts]
     return int(batch.num_rows * sum(longest))
 
 
@@ -64,18 +69,25 @@ def rows_as_json(batch: Any, rows: list[int]) -> list[bytes]:
     if not rows:
         return []
     flat = [(column.name, batch.column(j)) for j, column in enumerate(batch.schema) if _is_flat(column.type)]
-    shown = {name: plain_cells(column.take(indices(rows))) or [] for name, column in flat}
-    return [msgspec.json.encode(_nested({name: shown[name][k] for name in shown})) for k in range(len(rows))]
+    columns = [plain_cells(column.take(indices(rows))) or [] for _, column in flat]
+    names, paths = [name for name, _ in flat], [_path(name) for name, _ in flat]
+    encode = msgspec.json.Encoder().encode
+    if all(len(path) == 1 for path in paths):
+        return [encode(dict(zip(names, cells, strict=True))) for cells in zip(*columns, strict=True)]
+    return [encode(_nested(paths, cells)) for cells in zip(*columns, strict=True)]
 
 
-def _nested(row: dict[str, Any]) -> dict[str, Any]:
+def _path(name: str) -> tuple[str, ...]:
+    try:
+        return path_of(name)
+    except ConfigurationError:  # no path of the profile's
+        return (name,)
+
+
+def _nested(paths: Sequence[tuple[str, ...]], cells: Sequence[Any]) -> dict[str, Any]:
     """Columns named by a path within the objects that a JSON record has there."""
     out: dict[str, Any] = {}
-    for name, value in row.items():
-        try:
-            *outer, last = path_of(name)
-        except ConfigurationError:  # no path of the profile's
-            outer, last = [], name
+    for (*outer, last), value in zip(paths, cells, strict=True):
         level = out
         for key in outer:
             if not isinstance(level := level.setdefault(key, {}), dict):

@@ -7,16 +7,27 @@ JSON holds, a time may be a timestamp and a text dictionary-encoded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamgauge.errors import InvalidRecordError
+from streamgauge.names import Names
 from streamgauge.profiles.arrow_reader import joined, read_stream
-from streamgauge.profiles.arrow_rows import finite, indices, is_text, plain_cells, rows_as_json, written_out
+from streamgauge.profiles.arrow_rows import finite, indices, plain_cells, rows_as_json, written_out
+from streamgauge.profiles.arrow_schema import (
+    ColumnPlan,
+    SchemaReader,
+    encoded_texts,
+    is_dictionary,
+    is_floating,
+    is_integer,
+    is_timestamp,
+)
 from streamgauge.profiles.columns import LATEST_S, MISSING, Bad, codes_of, entities_of, labels_of, times_of
 from streamgauge.profiles.decoder import Decoded, Decoder, SourceRecord, plain_context
 from streamgauge.profiles.fields import UNIX
@@ -97,12 +108,9 @@ class ColumnarDecoder(Decoder):
         super().__init__(profile, learn_labels=learn_labels, max_ahead_s=max_ahead_s)
         self._limits = max_message_bytes, max_rows
         self._of_message = profile.entity is None or profile.time.field is None
-        self._checked: list[Any] = []
-        """Schemas that were found right, the newest first: a stream seldom has more than one."""
-        self._numeric = [f.field for f in profile.numeric]
-        self._needed = [name for name in (profile.time.field, profile.entity) if name is not None]
-        self._needed += [f.field for f in profile.numeric if f.missing.kind == "reject"]
-        self._needed += [f.field for f in profile.categorical if f.missing.kind == "reject"]
+        self._schemas = SchemaReader(profile, learn_labels)
+        self._plans: list[ColumnPlan] = []
+        """Of schemas that were found right, the newest first: a stream seldom has more than one."""
 
     def decode_messages(self, records: Sequence[SourceRecord]) -> ColumnarDecoded:
         """Decode messages; every row of every readable one is good or refused.
@@ -113,17 +121,19 @@ class ColumnarDecoder(Decoder):
             StateError: pyarrow is not installed.
         """
         batches: list[Any] = []
+        plans: list[ColumnPlan | None] = []
         refused: list[RefusedRow] = []
         for k, record in enumerate(records):
+            batch, plan = None, None
             try:
-                batches.append(self._readable(record))
+                batch, plan = self._readable(record)
             except InvalidRecordError as error:
                 refused.append(RefusedRow(k, None, error.reason, error.detail, None))
-                batches.append(None)
+            batches.append(batch)
+            plans.append(plan)
         parts, messages = [self._empty()], [np.empty(0, np.int64)]
-        readable = [k for k, batch in enumerate(batches) if batch is not None]
-        for chosen in _runs(readable, batches):
-            part, message, bad = self._decoded([batches[k] for k in chosen], [records[k] for k in chosen])
+        for plan, chosen in _runs(plans):
+            part, message, bad = self._decoded(plan, [batches[k] for k in chosen], [records[k] for k in chosen])
             parts.append(part)
             messages.append(np.array(chosen, np.int64)[message])
             refused += [row._replace(message=chosen[row.message]) for row in bad]
@@ -132,7 +142,7 @@ class ColumnarDecoder(Decoder):
             _stacked([part.values for part in parts]),
             _stacked([part.codes for part in parts]),
             _stacked([part.times for part in parts]),
-            [name for part in parts for name in part.entities],
+            Names.joined([part.entities for part in parts if len(part)] or [parts[0].entities]),
             _stacked([part.labels for part in parts]),
             [],
             records,
@@ -142,28 +152,30 @@ class ColumnarDecoder(Decoder):
             _batches=batches,
         )
 
-    def _readable(self, record: SourceRecord) -> Any:
-        """The message's rows, after all that concerns the message as a whole was checked."""
+    def _readable(self, record: SourceRecord) -> tuple[Any, ColumnPlan]:
+        """The message's rows and their columns, after all that concerns the message as a whole was checked."""
         batch, (most, _) = read_stream(record.value, *self._limits), self._limits
-        if (size := written_out(batch)) > most:
+        plan = next((known for known in self._plans if known.schema == batch.schema), None)
+        texts = encoded_texts(batch.schema) if plan is None else plan.texts
+        if (size := written_out(batch, texts)) > most:
             raise InvalidRecordError("too-large", f"{size} bytes of text written out; the limit is {most}")
-        if batch.schema not in self._checked:
-            self._check(batch.schema)
-            self._checked = [batch.schema, *self._checked[: _SCHEMAS - 1]]
+        if plan is None:
+            plan = self._schemas.plan(batch.schema)
+            self._plans = [plan, *self._plans[: _SCHEMAS - 1]]
         if self.profile.entity is None:
             _raise_first(entities_of([record.key])[1])
         if self.profile.time.field is None:
             _raise_first(self._times({}, [record])[1])
-        return batch
+        return batch, plan
 
     def _empty(self) -> Decoded:
-        width, categorical = len(self._numeric), len(self._categorical)
+        width, categorical = len(self.profile.numeric), len(self._categorical)
         return Decoded(
             np.empty(0, np.int64),
             np.empty((0, width)),
             np.empty((0, categorical), np.int64),
             np.empty(0),
-            [],
+            Names.of([]),
             np.empty(0, np.float32),
             [],
             (),
@@ -171,79 +183,38 @@ class ColumnarDecoder(Decoder):
         )
 
     def _decoded(
-        self, batches: Sequence[Any], records: Sequence[SourceRecord]
+        self, plan: ColumnPlan, batches: Sequence[Any], records: Sequence[SourceRecord]
     ) -> tuple[Decoded, NDArray[np.int64], list[RefusedRow]]:
         """The good rows of messages of one schema, the message of each, and the other rows."""
         sizes = [batch.num_rows for batch in batches]
-        batch = joined(batches, batches[0].schema)
         message = np.repeat(np.arange(len(batches)), sizes)
         index = np.arange(len(message)) - np.repeat(np.cumsum([0, *sizes[:-1]]), sizes)
         sources = [records[k] for k in message.tolist()] if self._of_message else []
-        values, codes = self._numbers(batch), self._category_codes(batch)
+        few = [batch.select(plan.others) for batch in batches]
+        batch = joined(few, few[0].schema)
+        values, codes = numbers(batches, plan), self._category_codes(batch, len(message))
         stamps = np.array([record.timestamp for record in records], np.float64)[message]
         times, bad_times = self._row_times(batch, sources, stamps)
         entities, bad_entities = self._entities(batch, sources)
-        labels = self._row_labels(batch)
+        labels = self._row_labels(batch, len(message))
         bad = self._bad_cells(values, codes) | bad_times | bad_entities
         decoded = Decoded(index, values, codes, times, entities, labels, [], (), ())
         if not bad:
             return decoded, message, []
-        rows, keep = sorted(bad), np.ones(len(index), bool)
+        rows, keep = np.array(sorted(bad), np.int64), np.ones(len(index), bool)
         keep[rows] = False
-        refused = [
-            RefusedRow(int(message[row]), int(index[row]), *bad[row], value)
-            for row, value in zip(rows, rows_as_json(batch, rows), strict=True)
-        ]
+        refused = []
+        for k in np.unique(message[rows]).tolist():
+            mine = rows[message[rows] == k]
+            shown = rows_as_json(batches[k], index[mine].tolist())
+            refused += [
+                RefusedRow(k, int(index[row]), *bad[row], value)
+                for row, value in zip(mine.tolist(), shown, strict=True)
+            ]
         return decoded.only(keep), message[keep], refused
 
-    def _check(self, schema: Any) -> None:
-        """Raises InvalidRecordError where a column is missing that must be there, or of a wrong type."""
-        # A column of nulls brings nothing, for any number of rows: as good as none.
-        names = {column.name for column in schema if not _is_null(column.type)}
-        if absent := sorted(set(self._needed) - names):
-            raise InvalidRecordError("missing-column", f"no column {', '.join(map(repr, absent))}")
-        features = [*self._numeric, *(name for name, _, _ in self._categorical)]
-        absent = [name for name in features if name not in names]
-        if len(absent) > self.profile.max_missing_share * len(features):
-            raise InvalidRecordError(
-                "missing-column", f"{len(absent)} of {len(features)} features have no column, first {absent[0]!r}"
-            )
-        text, whole = (is_text, _is_integer), (_is_integer, _is_boolean)
-        self._check_types(schema, self._numeric, (_is_integer, _is_floating), "numbers")
-        categorical = [name for name, _, _ in self._categorical if name != self.profile.entity]
-        self._check_types(schema, categorical, (*text, _is_boolean), "texts, integers or booleans")
-        self._check_types(schema, [self.profile.entity], text, "texts or integers")
-        times = (*text, _is_floating, _is_timestamp)
-        self._check_types(schema, [self.profile.time.field], times, "texts, numbers or timestamps")
-        if self._label is not None:
-            labels = (is_text, *whole, _is_floating)
-            self._check_types(schema, [self._label.field], labels, "texts, numbers or booleans")
-
-    @staticmethod
-    def _check_types(
-        schema: Any, names: Sequence[str | None], allowed: Sequence[Callable[[Any], bool]], said: str
-    ) -> None:
-        for name in names:
-            if name is None or (at := schema.get_field_index(name)) < 0:
-                continue
-            kind = schema.field(at).type
-            if not (_is_null(kind) or any(fits(kind) for fits in allowed)):
-                raise InvalidRecordError("wrong-type", f"column {name!r} holds {kind}; expected {said}")
-
-    def _numbers(self, batch: Any) -> NDArray[np.float64]:
-        """(n, numeric); NaN where null, not finite or without a column."""
-        out = np.empty((len(self._numeric), batch.num_rows)).T  # column by column, as they are written
-        for j, name in enumerate(self._numeric):
-            at = batch.schema.get_field_index(name)
-            if at < 0 or _is_null(batch.schema.field(at).type):
-                out[:, j] = np.nan
-            else:
-                out[:, j] = batch.column(at).to_numpy(zero_copy_only=False)
-        out[np.isinf(out)] = np.nan
-        return out
-
-    def _category_codes(self, batch: Any) -> NDArray[np.int64]:
-        out = np.full((batch.num_rows, len(self._categorical)), MISSING, np.int64)
+    def _category_codes(self, batch: Any, n: int) -> NDArray[np.int64]:
+        out = np.full((n, len(self._categorical)), MISSING, np.int64)
         for j, (name, known, other) in enumerate(self._categorical):
             if (column := _column(batch, name)) is not None:
                 distinct, place = _distinct(column)
@@ -261,9 +232,9 @@ class ColumnarDecoder(Decoder):
 
     def _column_times(self, column: Any) -> tuple[NDArray[np.float64], Bad]:
         kind, format_ = column.type, self.profile.time.format
-        if _is_timestamp(kind):
+        if is_timestamp(kind):
             times = column.cast("int64").to_numpy(zero_copy_only=False) / _PER_SECOND[kind.unit]
-        elif (_is_integer(kind) or _is_floating(kind)) and format_ in UNIX:
+        elif (is_integer(kind) or is_floating(kind)) and format_ in UNIX:
             times = column.to_numpy(zero_copy_only=False).astype(np.float64) / UNIX[format_]
         else:
             return times_of([finite(value) for value in column.to_pylist()], self._parse_time)
@@ -277,21 +248,38 @@ class ColumnarDecoder(Decoder):
         }
         return times, why
 
-    def _entities(self, batch: Any, sources: Sequence[SourceRecord]) -> tuple[list[str], Bad]:
+    def _entities(self, batch: Any, sources: Sequence[SourceRecord]) -> tuple[Names, Bad]:
         if self.profile.entity is None:
             return entities_of([source.key for source in sources])
         distinct, place = _distinct(batch.column(self.profile.entity))
         names, bad = entities_of(distinct)
-        entities: list[str] = np.array(names, object)[place].tolist()
         wrong = np.flatnonzero(np.isin(place, list(bad))).tolist() if bad else []
-        return entities, {row: bad[int(place[row])] for row in wrong}
+        return names.only(place), {row: bad[int(place[row])] for row in wrong}
 
-    def _row_labels(self, batch: Any) -> NDArray[np.float32]:
+    def _row_labels(self, batch: Any, n: int) -> NDArray[np.float32]:
         column = _column(batch, self._label.field) if self._label is not None else None
         if column is None or self._label is None:
-            return np.full(batch.num_rows, np.nan, np.float32)
+            return np.full(n, np.nan, np.float32)
         distinct, place = _distinct(column)
         return labels_of([finite(value) for value in distinct], self._label)[place]
+
+
+def numbers(batches: Sequence[Any], plan: ColumnPlan) -> NDArray[np.float64]:
+    """(n, numeric) of all rows; NaN where null, not finite or without a column."""
+    out = np.empty((sum(batch.num_rows for batch in batches), len(plan.numeric)))
+    at = 0
+    for batch in batches:
+        part = out[at : at + batch.num_rows]
+        at += batch.num_rows
+        if plan.alike and len(part):
+            # Column by column into the rows of one message at a time, which stay in the processor's cache.
+            part[:] = batch.select(plan.numeric).to_tensor(null_to_nan=True, row_major=False).to_numpy()
+            continue
+        for j, place in enumerate(plan.numeric):
+            part[:, j] = np.nan if place < 0 else batch.column(place).to_numpy(zero_copy_only=False)
+    if out.size and not (np.isfinite(out.min()) and np.isfinite(out.max())):
+        out[np.isinf(out)] = np.nan
+    return out
 
 
 def _column(batch: Any, name: str) -> Any | None:
@@ -300,11 +288,18 @@ def _column(batch: Any, name: str) -> Any | None:
 
 
 def _distinct(column: Any) -> tuple[list[Any], NDArray[np.int64]]:
-    """The distinct values of a column, the last of them None, and (n,) where each row's value stands in them."""
-    encoded = column if _is_dictionary(column.type) else column.dictionary_encode()
+    """The distinct values of a column, None for null, and (n,) where each row's value stands in them.
+
+    A dictionary may hold more than the rows use; that is left out.
+    """
+    encoded = column if is_dictionary(column.type) else column.dictionary_encode()
     values = [*encoded.dictionary.to_pylist(), None]
     indices = encoded.indices.fill_null(len(values) - 1) if encoded.null_count else encoded.indices
-    return values, indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    place = indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    used = np.flatnonzero(np.bincount(place, minlength=len(values)))
+    compact = np.zeros(len(values), np.int64)
+    compact[used] = np.arange(len(used))
+    return [values[k] for k in used.tolist()], compact[place]
 
 
 def _stacked(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -312,48 +307,14 @@ def _stacked(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return parts[1] if len(parts) == 2 else np.concatenate(parts)
 
 
-def _runs(readable: Sequence[int], batches: Sequence[Any]) -> Iterator[list[int]]:
-    """Neighbours of one schema."""
-    run: list[int] = []
-    for k in readable:
-        if run and batches[k].schema != batches[run[0]].schema:
-            yield run
-            run = []
-        run.append(k)
-    if run:
-        yield run
+def _runs(plans: Sequence[ColumnPlan | None]) -> Iterator[tuple[ColumnPlan, list[int]]]:
+    """Neighbours of one schema; messages that cannot be read have none and part nobody."""
+    readable = [(k, plan) for k, plan in enumerate(plans) if plan is not None]
+    for _, run in groupby(readable, lambda each: id(each[1])):
+        members = list(run)
+        yield members[0][1], [k for k, _ in members]
 
 
 def _raise_first(bad: Bad) -> None:
     for why in bad.values():
         raise InvalidRecordError(*why)
-
-
-def _types() -> Any:
-    from pyarrow import types
-
-    return types
-
-
-def _is_null(kind: Any) -> bool:
-    return bool(_types().is_null(kind))
-
-
-def _is_integer(kind: Any) -> bool:
-    return bool(_types().is_integer(kind))
-
-
-def _is_floating(kind: Any) -> bool:
-    return bool(_types().is_floating(kind))
-
-
-def _is_boolean(kind: Any) -> bool:
-    return bool(_types().is_boolean(kind))
-
-
-def _is_timestamp(kind: Any) -> bool:
-    return bool(_types().is_timestamp(kind))
-
-
-def _is_dictionary(kind: Any) -> bool:
-    return bool(_types().is_dictionary(kind))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamgauge.names import Names
 from streamgauge.profiles.fields import ISO8601, STRPTIME, UNIX, CategoricalField, LabelField
 
 Bad = dict[int, tuple[str, str]]
@@ -77,16 +78,17 @@ def _parsed_or_nan(value: Any, parse: Callable[[Any], float]) -> float:
         return math.nan
 
 
-def entities_of(column: Sequence[Any]) -> tuple[list[str], Bad]:
+def entities_of(column: Sequence[Any]) -> tuple[Names, Bad]:
     """Names of the entities; numbers become text. Only distinct values cost a check."""
-    distinct = set(column)
-    names = {value: _entity_name(value) for value in distinct}
-    if None not in distinct and all(value is names[value] for value in distinct):
-        return list(column), {}
+    place = {value: k for k, value in enumerate(dict.fromkeys(column))}
+    codes = np.fromiter(map(place.__getitem__, column), np.int64, len(column))
+    names = [_entity_name(value) for value in place]
     bad = {}
-    if None in names.values():
-        bad = {row: _entity_problem(value) for row, value in enumerate(column) if names[value] is None}
-    return [names[value] or "" for value in column], bad
+    if None in names:
+        wrong = [k for k, name in enumerate(names) if name is None]
+        rows = np.flatnonzero(np.isin(codes, wrong)).tolist()
+        bad = {row: _entity_problem(column[row]) for row in rows}
+    return Names([name or "" for name in names], codes), bad
 
 
 def _entity_name(value: Any) -> str | None:

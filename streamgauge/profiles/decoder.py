@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamgauge.errors import InvalidRecordError
+from streamgauge.names import Names
 from streamgauge.profiles.columns import (
     MISSING,
     Bad,
@@ -79,7 +80,7 @@ class Decoded:
     values: NDArray[np.float64]
     codes: NDArray[np.int64]
     times: NDArray[np.float64]
-    entities: list[str]
+    entities: Names
     labels: NDArray[np.float32]
     rejected: list[Rejected]
     _records: Sequence[SourceRecord] = field(repr=False)
@@ -96,7 +97,7 @@ class Decoded:
             values=self.values[rows],
             codes=self.codes[rows],
             times=self.times[rows],
-            entities=[name for name, kept in zip(self.entities, rows.tolist(), strict=True) if kept],
+            entities=self.entities.only(rows),
             labels=self.labels[rows],
         )
 
@@ -169,7 +170,7 @@ class Decoder:
             rejected = sorted(rejected + [Rejected(good[row], *why) for row, why in bad.items()])
             keep = np.array([row not in bad for row in range(len(good))], bool)
             index, values, codes, times, labels = index[keep], values[keep], codes[keep], times[keep], labels[keep]
-            entities = [name for row, name in enumerate(entities) if row not in bad]
+            entities = entities.only(keep)
         return Decoded(index, values, codes, times, entities, labels, rejected, records, self.profile.context)
 
     def _read(self, records: Sequence[SourceRecord]) -> tuple[list[int], list[Row], list[Rejected]]:
@@ -232,10 +233,11 @@ class Decoder:
 
     def _bad_cells(self, values: NDArray[np.float64], codes: NDArray[np.int64]) -> Bad:
         """Rows with a number beyond float32, a required field missing, or too many missing."""
-        absent, absent_codes = np.isnan(values), codes == MISSING
-        huge = np.abs(values) > FLOAT32_MAX
-        if not (huge.any() or absent.any() or absent_codes.any()):
+        whole = not values.size or (values.min() >= -FLOAT32_MAX and values.max() <= FLOAT32_MAX)  # no NaN either
+        absent_codes = codes == MISSING
+        if whole and not absent_codes.any():
             return {}
+        absent, huge = np.isnan(values), np.abs(values) > FLOAT32_MAX
         profile, bad = self.profile, Bad()
         share = np.concatenate([absent, absent_codes], axis=1).mean(axis=1)
         for row in np.flatnonzero(share > profile.max_missing_share).tolist():

@@ -77,11 +77,12 @@ class Imputer:
             last_values: the partition's; remembers this batch. May be None if no rule is ``last``.
         """
         values, last = self._last(decoded, last_values)
-        absent, absent_codes = np.isnan(values), decoded.codes == MISSING
+        absent_codes = decoded.codes == MISSING
         width = values.shape[1]
         codes, filled = decoded.codes, [(last, "last", 0), (decoded.codes == self._other, "other", width)]
         masked = np.zeros((len(decoded), len(self.names)), bool)
-        if absent.any():
+        if values.size and np.isnan(values.min()):
+            absent = np.isnan(values)
             constant = absent & ~np.isnan(self._constants)
             masked[:, :width] = absent & ~constant
             values = np.where(constant, self._constants, np.where(absent, self._middles, values))
@@ -111,7 +112,7 @@ class Imputer:
                 "the profile has missing rules 'last'; impute needs the partition's LastValues"
             )
         filled = last_values.fill(decoded.values, decoded.times, decoded.entities, self.max_age_s)
-        return filled.values, filled.imputed
+        return filled.values, None if filled.values is decoded.values else filled.imputed
 
     def _count(self, cells: NDArray[np.bool_] | None, rule: str, first: int) -> dict[tuple[str, str], int]:
         if cells is None or not cells.any():

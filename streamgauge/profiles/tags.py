@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from streamgauge.names import Names
 from streamgauge.profiles.columns import MISSING, Bad, category_codes, codes_of, entities_of
 from streamgauge.profiles.decoder import FLOAT32_MAX, Decoded, Decoder, Rejected, SourceRecord
 from streamgauge.profiles.profile import Profile
@@ -87,7 +88,7 @@ class TagDecoder(Decoder):
 
         batch = TagBatch(
             times=times if whole else times[keep],
-            entities=kept(entities),
+            entities=kept(list(entities)),
             columns=kept(columns),
             values=kept(values),
             labels=labels if whole else labels[keep],
@@ -156,7 +157,7 @@ def decoded_ticks(ticks: Ticks, profile: Profile) -> Decoded:
         values=ticks.values[:, :width],
         codes=np.where(np.isnan(codes), MISSING, codes).astype(np.int64),
         times=ticks.times,
-        entities=ticks.entities,
+        entities=Names.of(ticks.entities),
         labels=ticks.labels,
         rejected=[],
         _records=[_Kept(raw) for raw in ticks.raw],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ Ints = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 NO_ROW = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 """Hash of an empty place among the sampled rows."""
+_TOGETHER = 1000
+"""Rows whose moments are taken at once."""
 FIELDS = ("n", "total", "squares", "hashes", "x", "times", "offsets")
 """The arrays of `BucketArrays`, first dimension slots."""
 
@@ -65,18 +68,17 @@ class Bucket:
 
 
 def held_rows(buckets: Sequence[Bucket], width: int) -> Rows:
-    """The held-out rows of all buckets, one after the other."""
-    parts = [(bucket.entity, part) for bucket in buckets for part in bucket.held]
-    rows = empty_rows(sum(len(times) for _, (_, times, _) in parts), width)
-    start = 0
-    for entity, (x, times, offsets) in parts:
-        place = slice(start, start := start + len(times))
-        rows["x"][place], rows["time"][place], rows["offset"][place], rows["entity"][place] = (
-            x,
-            times,
-            offsets,
-            entity,
-        )
+    """The held-out rows of all buckets, one after the other; labelled normal where the bucket is trusted."""
+    parts = [(bucket, part) for bucket in buckets for part in bucket.held]
+    sizes = [len(times) for _, (_, times, _) in parts]
+    rows = empty_rows(sum(sizes), width)
+    if parts:
+        for name, column in zip(
+            ("x", "time", "offset"), zip(*(part for _, part in parts), strict=True), strict=True
+        ):
+            np.concatenate(column, out=rows[name])
+        rows["entity"][:] = np.repeat(np.array([bucket.entity for bucket, _ in parts], np.object_), sizes)
+        rows["y"][:] = np.repeat([0.0 if bucket.trusted else np.nan for bucket, _ in parts], sizes)
     return rows
 
 
@@ -119,25 +121,36 @@ class BucketArrays:
         """Give a slot back."""
         self._free.append(slot)
 
-    def add(self, slots: Ints, heads: Ints, sizes: Ints, x: NDArray[np.float32]) -> None:
+    def add(self, slots: Ints, heads: Ints, sizes: Ints, x: NDArray[np.float32], rows: Ints) -> None:
         """Add rows grouped by slot to the moments; a slot of -1 is skipped, a NaN cell is not counted.
 
         Args:
             slots: (g,) distinct, except -1.
-            heads: (g,) first row of each group.
+            heads: (g,) first of each group's places in `rows`.
             sizes: (g,) rows of each group.
-            x: (m, d) rows, grouped.
+            x: (n, d) the batch.
+            rows: (m,) rows of the batch, grouped.
         """
+        starts = [0]  # some groups at a time, so that their rows stay in the processor's cache
+        while starts[-1] < len(heads):
+            starts.append(max(starts[-1] + 1, int(np.searchsorted(heads, heads[starts[-1]] + _TOGETHER))))
+        ends = np.append(heads, len(rows))
+        for first, last in pairwise(starts):
+            some = slice(first, last)
+            self._add(slots[some], heads[some] - heads[first], sizes[some], x[rows[heads[first] : ends[last]]])
+
+    def _add(self, slots: Ints, heads: Ints, sizes: Ints, x: NDArray[np.float32]) -> None:
         good = slots >= 0
         apart = x - self._centre  # (m, d) float64
         counts: Floats = np.broadcast_to(sizes[:, None].astype(np.float64), (len(slots), x.shape[1]))
-        masked = np.isnan(apart)
-        if masked.any():
+        if np.isnan(apart.min()):
+            masked = np.isnan(apart)
             apart[masked] = 0.0
             counts = np.add.reduceat(~masked, heads, axis=0, dtype=np.float64)
         self.n[slots[good]] += counts[good]
         self.total[slots[good]] += np.add.reduceat(apart, heads, axis=0)[good]
-        self.squares[slots[good]] += np.add.reduceat(apart * apart, heads, axis=0)[good]
+        apart *= apart
+        self.squares[slots[good]] += np.add.reduceat(apart, heads, axis=0)[good]
 
     def sample(
         self,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from streamgauge.names import Names
 from streamgauge.stream.grouping import OTHER_ENTITIES
 from streamgauge.stream.policy import LearningPolicy
 
@@ -53,8 +54,7 @@ class EntityIds:
         """
         late = (minutes + 1) * self._policy.bucket_s + self._policy.delay_s <= marks
         reach = np.where(late, NEVER, minutes)
-        find = self._ids.get
-        ids = np.array([find(entity, -1) for entity in entities], np.int64)
+        ids = Names.of(entities).numbers(self._ids.get, -1)
         if (ids >= 0).all():  # the common case: nobody comes, so nobody goes
             np.maximum.at(self._last, ids, reach)
             return ids, self._shared_until[ids]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamgauge.names import Names
 from streamgauge.stream.alerts import AlertChange, CloseReason, Hit, OpenAlert, Payload
 
 OTHER_ENTITIES = "(other entities)"
@@ -167,8 +168,9 @@ class _Step:
         gap, most, longest, find = policy.gap_s, policy.max_records, policy.max_duration_s, self._open.get
         times, tops = batch.times[abnormal].tolist(), marks[abnormal].tolist()
         scores, touched = batch.scores[abnormal].tolist(), self._touched
-        for i, time, top, score in zip(abnormal.tolist(), times, tops, scores, strict=True):
-            alert = find(batch.entities[i])
+        names = Names.of(batch.entities).only(abnormal)
+        for i, name, time, top, score in zip(abnormal.tolist(), names, times, tops, scores, strict=True):
+            alert = find(name)
             if alert is None or alert.end + gap < top or alert.count >= most or time - alert.start > longest:
                 self._begin(i, top)
                 continue

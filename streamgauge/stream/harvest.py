@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,7 @@ from streamgauge.stream.buckets import NO_ROW, Bucket, held_rows, splitmix64
 from streamgauge.stream.pending import Batch
 from streamgauge.stream.policy import LearningPolicy
 from streamgauge.stream.quarantine import Quarantine
-from streamgauge.stream.reservoir import Rows, empty_rows, windowed
+from streamgauge.stream.reservoir import Rows, empty_rows, join_rows, windowed
 
 Hashes = NDArray[np.uint64]
 
@@ -30,11 +32,18 @@ def sampled_rows(quarantine: Quarantine, buckets: list[Bucket], partition: str) 
     return rows, splitmix64(hashes[group, place])
 
 
-def held_out_rows(quarantine: Quarantine, bucket: Bucket, partition: str) -> Rows:
-    """The consecutive rows, or windows of them, of a settled bucket that is held out."""
-    policy, rows = quarantine.policy, _consecutive(quarantine, bucket, partition)
-    rows["exposure_s"][:] = policy.bucket_s / bucket.count
-    rows["half"][:] = bucket.minute // policy.holdout_every % 2 == 1
+def held_out_rows(quarantine: Quarantine, buckets: Sequence[Bucket], partition: str) -> Rows:
+    """The consecutive rows, or windows of them, of settled buckets that are held out."""
+    policy = quarantine.policy
+    if policy.window == 1:
+        parts = [_consecutive(quarantine, buckets, partition)]
+        sizes = [sum(len(times) for _, times, _ in bucket.held) for bucket in buckets]
+    else:
+        parts = [_consecutive(quarantine, [bucket], partition) for bucket in buckets]
+        sizes = [len(part["time"]) for part in parts]
+    rows = join_rows(parts, policy.window * quarantine.arrays.x.shape[2])
+    rows["exposure_s"][:] = np.repeat([policy.bucket_s / bucket.count for bucket in buckets], sizes)
+    rows["half"][:] = np.repeat([bucket.minute // policy.holdout_every % 2 == 1 for bucket in buckets], sizes)
     return rows
 
 
@@ -51,16 +60,15 @@ def kept_share(policy: LearningPolicy, bucket: Bucket) -> float:
 
 def window_rows(quarantine: Quarantine, bucket: Bucket, partition: str) -> tuple[Rows, Hashes]:
     """Windows sampled from the consecutive rows of a settled bucket, and a hash of each to place it by."""
-    rows = _consecutive(quarantine, bucket, partition)
+    rows = _consecutive(quarantine, [bucket], partition)
     hashes = quarantine.hashes(rows["offset"])
     chosen = np.argsort(hashes, kind="stable")[: quarantine.policy.rows_per_bucket]
     return {name: column[chosen] for name, column in rows.items()}, splitmix64(hashes[chosen])
 
 
-def _consecutive(quarantine: Quarantine, bucket: Bucket, partition: str) -> Rows:
-    rows = windowed(held_rows([bucket], quarantine.arrays.x.shape[2]), quarantine.policy.window)
-    if bucket.trusted:
-        rows["y"][:] = 0.0
+def _consecutive(quarantine: Quarantine, buckets: Sequence[Bucket], partition: str) -> Rows:
+    """Of several buckets as single rows only: no window leaves its bucket."""
+    rows = windowed(held_rows(buckets, quarantine.arrays.x.shape[2]), quarantine.policy.window)
     rows["partition"][:] = partition
     return rows
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamgauge.errors import StateError
+from streamgauge.names import Names
 from streamgauge.stream.packing import pack, unpack
 
 Floats = NDArray[np.float64]
@@ -24,7 +24,8 @@ class Filled:
     """What `LastValues.fill` made of a batch.
 
     Attributes:
-        values: (n, f) float64, NaN where nothing could be filled in; the given array where nothing was missing.
+        values: (n, f) float64, NaN where nothing could be filled in; the given array where nothing was missing
+            in columns of rule `last`.
         imputed: (n, f) True where a last value was filled in.
         unfilled: (n, f) True where a column of rule `last` is still missing.
     """
@@ -78,33 +79,37 @@ class LastValues:
             StateError: the number of columns of rule `last` differs from the remembered state's.
         """
         columns = np.flatnonzero(~np.isnan(max_age_s))
-        missing = np.isnan(values[:, columns])
-        imputed, unfilled = np.zeros(values.shape, bool), np.zeros(values.shape, bool)
+        nothing = np.zeros(values.shape, bool)
         if not len(columns) or not len(values):
-            return Filled(values.copy(), imputed, unfilled)
+            return Filled(values, nothing, nothing)
         self._fit(len(columns))
-        complete = not missing.any()  # the common case: nothing to copy, only to remember
-        every = complete and len(columns) == values.shape[1]
-        part, ages = values if every else values[:, columns], max_age_s[columns]
-        start = 0
-        while start < len(values):
-            slots, stop = self._assign(entities, times, start, float(ages.max()))
-            chunk = slice(start, stop)
-            filled = self._forward(part[chunk], ~missing[chunk], times[chunk], slots, ages)
-            if not complete:
-                part[chunk] = filled
-            start = stop
-        if complete:
-            return Filled(values, imputed, unfilled)
+        part, ages = values if len(columns) == values.shape[1] else values[:, columns], max_age_s[columns]
+        names = Names.of(entities)
+        if not np.isnan(part.min()):  # the common case: nothing to fill in, only to remember
+            for chunk, slots in self._chunks(names, times, float(ages.max())):
+                self._remember(part[chunk], times[chunk], slots)
+            return Filled(values, nothing, nothing)
+        missing, part = np.isnan(part), part.copy()
+        for chunk, slots in self._chunks(names, times, float(ages.max())):
+            part[chunk] = self._forward(part[chunk], ~missing[chunk], times[chunk], slots, ages)
         out = values.copy()
         out[:, columns] = part
         still = np.isnan(part)
+        imputed, unfilled = nothing, nothing.copy()
         imputed[:, columns], unfilled[:, columns] = missing & ~still, still
         return Filled(out, imputed, unfilled)
 
+    def _chunks(self, names: Names, times: Floats, longest: float) -> Iterator[tuple[slice, NDArray[np.int64]]]:
+        """Runs of rows within which no entity makes room for another, and the slots of each."""
+        start = 0
+        while start < len(times):
+            slots, stop = self._assign(names, times, start, longest)
+            yield slice(start, stop), slots
+            start = stop
+
     def mark(self, entities: Sequence[str]) -> Mark:
         """The state before a `fill` of these entities' rows. Cost: these rows; the whole table if one is new."""
-        names = set(entities)
+        names = set(Names.of(entities).distinct)
         rest, table = (self._watermark, self._next_purge, self.overflowed), (self._values, self._times, self._seen)
         if names <= self._slots.keys():
             rows = np.array([self._slots[name] for name in names], np.int64)
@@ -132,28 +137,27 @@ class LastValues:
             )
         self._values, self._times = np.empty((0, width)), np.empty((0, width))
 
-    def _assign(
-        self, entities: Sequence[str], times: Floats, start: int, longest: float
-    ) -> tuple[NDArray[np.int64], int]:
+    def _assign(self, entities: Names, times: Floats, start: int, longest: float) -> tuple[NDArray[np.int64], int]:
         """Slots (-1: none) of the rows from `start` up to where old entities must first make room."""
         find = self._slots.get
-        known = np.fromiter(map(find, entities[start:], repeat(-1)), np.int64, len(entities) - start)
+        known = entities[start:].numbers(find, -1)
         if (known >= 0).all():  # the common case: no new entity
             self._watermark = max(self._watermark, float(times[start:].max()))
             np.maximum.at(self._seen, known, times[start:])
             return known, len(times)
         slots: list[int] = []
+        names = list(entities[start:])
         stamps = times[start:].tolist()
         for k, time in enumerate(stamps):
             if time > self._watermark:
                 self._watermark = time
-            slot = find(entities[start + k], -1)
+            slot = find(names[k], -1)
             if slot < 0:
                 if len(self._slots) >= self.max_entities and self._watermark >= self._next_purge:
                     if k:  # the rows before this one must be stored before any entity leaves
                         return self._seen_at(slots, stamps), start + k
                     self._purge(longest)
-                slot = self._new_slot(entities[start + k])
+                slot = self._new_slot(names[k])
                 self.overflowed += slot < 0
             slots.append(slot)
         return self._seen_at(slots, stamps), start + len(slots)
@@ -190,6 +194,13 @@ class LastValues:
         for entity in [e for e, slot in self._slots.items() if self._seen[slot] < oldest]:
             self._free.append(self._slots.pop(entity))
 
+    def _remember(self, part: Floats, times: Floats, slots: NDArray[np.int64]) -> None:
+        """Of rows without a missing value only the last one of each entity matters."""
+        last = np.full(len(self._seen), -1)
+        last[slots[slots >= 0]] = np.flatnonzero(slots >= 0)  # of equal slots the last row stays
+        known = np.flatnonzero(last >= 0)
+        self._values[known], self._times[known] = part[last[known]], times[last[known], None]
+
     def _forward(
         self, part: Floats, present: Bools, times: Floats, slots: NDArray[np.int64], ages: Floats
     ) -> Floats:
@@ -201,9 +212,6 @@ class LastValues:
         ranked = slots[order]  # (m,) ascending
         heads = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
         tails = np.append(heads[1:], len(ranked)) - 1
-        if present.all():  # the common case: only the last row of each entity matters
-            self._values[ranked[tails]], self._times[ranked[tails]] = part[order[tails]], times[order[tails], None]
-            return part
         begins = np.repeat(heads, np.diff(np.append(heads, len(ranked))))  # (m,) each row's first row
         here = present[order]  # (m, c)
         source = np.where(here, np.arange(len(order))[:, None], -1)

@@ -156,7 +156,7 @@ class Learner:
             self.records_learned += bucket.count
         else:
             self.records_dropped += bucket.count
-        offsets = np.concatenate([np.empty(0, np.int64), *bucket.offsets])
+        offsets = np.concatenate(bucket.offsets) if bucket.offsets else np.empty(0, np.int64)
         return Settled(partition, bucket.entity, offsets, learned, bucket.count)
 
     def _merge(self, partition: str, quarantine: Quarantine, buckets: list[Bucket]) -> None:
@@ -165,10 +165,11 @@ class Learner:
         arrays, slots = quarantine.arrays, np.array([b.slot for b in buckets])
         self._sums += [arrays.n[slots].sum(0), arrays.total[slots].sum(0), arrays.squares[slots].sum(0)]
         self._reservoir.replace(*sampled_rows(quarantine, buckets, partition))
-        for bucket in buckets:
-            if bucket.held and quarantine.held_out(bucket.minute):
-                self._holdout.append(held_out_rows(quarantine, bucket, partition))
-            elif bucket.held:
+        kept = [bucket for bucket in buckets if bucket.held]
+        if held_out := [bucket for bucket in kept if quarantine.held_out(bucket.minute)]:
+            self._holdout.append(held_out_rows(quarantine, held_out, partition))
+        for bucket in kept:
+            if not quarantine.held_out(bucket.minute):
                 self._reservoir.replace(*window_rows(quarantine, bucket, partition))
 
     def forget(self, partition: str) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from streamgauge.names import Names
+
 ENOUGH = 512
 """Records that are worth a batch."""
 
@@ -57,5 +59,5 @@ class Pending:
             return parts[0] if parts else None
         names = ("times", "offsets", "x", "abnormal", "labels")
         columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-        entities = [entity for part in parts for entity in part.entities]
+        entities = Names.joined([Names.of(part.entities) for part in parts])
         return Batch(**columns, entities=entities, watermark=parts[-1].watermark)

@@ -128,7 +128,7 @@ class Quarantine:
         ]
         sizes = np.diff(np.append(heads, len(rows)))
         slots = self._fill(buckets, np.split(rows, heads[1:]), seen)
-        self.arrays.add(slots, heads, sizes, seen.x[rows])
+        self.arrays.add(slots, heads, sizes, seen.x, rows)
         single = self.policy.window == 1
         sampled = np.array([single and b.slot >= 0 and not self.held_out(b.minute) for b in buckets], bool)
         if sampled.any():

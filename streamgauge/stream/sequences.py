@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamgauge.errors import StateError
+from streamgauge.names import Names
 from streamgauge.stream.runs import NOBODY, Floats, Ints, Known, find_runs
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class SequenceStates:
         self, entities: Sequence[str], times: Floats, gap_s: float
     ) -> tuple[dict[str, int], Ints, NDArray[np.bool_]]:
         """Names and slots after these records, the slot of each, and where a slot has just changed hands."""
-        slots = np.array([self._slots.get(entity, NOBODY) for entity in entities], np.int64)
+        slots = Names.of(entities).numbers(self._slots.get, NOBODY)
         reused = np.zeros(len(slots), bool)
         if (slots >= 0).all():
             return self._slots, slots, reused

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamgauge.errors import StateError
+from streamgauge.names import Names
 from streamgauge.stream.packing import pack, unpack
 
 Floats = NDArray[np.float64]
@@ -84,10 +85,12 @@ class SourceHealth:
         self._watermark = max(self._watermark, float(times.max()))
         first = max(0, len(times) - LOOKED_AT)
         order = np.argsort(times[first:], kind="stable") + first
-        newest = {entities[i]: i for i in order.tolist()}
-        known = [(name, i) for name, i in newest.items() if self._place(name)]
-        slots = np.array([self._slots[name] for name, _ in known], np.int64)
-        rows = np.array([i for _, i in known], np.int64)
+        names = Names.of(entities)
+        newest = np.full(len(names.distinct), -1)
+        newest[names.codes[order]] = order  # of equal places the last row stays
+        known = [k for k in np.flatnonzero(newest >= 0).tolist() if self._place(names.distinct[k])]
+        slots = np.array([self._slots[names.distinct[k]] for k in known], np.int64)
+        rows = newest[known]
         fresh = times[rows] >= self._seen[slots]
         slots, rows = slots[fresh], rows[fresh]
         self._seen[slots] = times[rows]

@@ -100,7 +100,7 @@ def flow(**changes: Any) -> str:
 def test_cicflowmeter_shares_its_features_with_the_data_set_of_the_java_program() -> None:
     decoded = wide("cicflowmeter", flow(dst_port=443, flow_duration=66851.8), flow(init_bwd_win_byts=0))
     assert decoded.times.tolist() == [1714557600.0] * 2
-    assert (decoded.entities, decoded.values[0, [1, 3]].tolist()) == (["192.168.0.7"] * 2, [443, 66851.8])
+    assert (list(decoded.entities), decoded.values[0, [1, 3]].tolist()) == (["192.168.0.7"] * 2, [443, 66851.8])
     assert decoded.context(0) == {"dst_ip": "10.0.0.1", "dst_port": 443}
     features = {f.feature for f in load_profile("ciciot-diad2024").numeric}
     assert {f.feature for f in load_profile("cicflowmeter").numeric} <= features
@@ -135,7 +135,7 @@ def test_telegraf_one_value_a_message() -> None:
         line("plant/press/pressure", 5, 1458229143),
     )
     assert decoded.values.tolist() == [[80.5, 5.0]]
-    assert (decoded.entities, decoded.times.tolist()) == (["gateway"], [1458229143])
+    assert (list(decoded.entities), decoded.times.tolist()) == (["gateway"], [1458229143])
 
 
 def test_opc_publisher_samples() -> None:
