@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import threading
 from collections.abc import Sequence
@@ -85,6 +86,9 @@ def _infer(source: str, limit: int, servers: str | None, name: str | None) -> in
     print(made.text, end="")
     if len(parsed) < len(values):
         print(f"note: {len(values) - len(parsed)} of {len(values)} records are no JSON objects", file=sys.stderr)
+    if len(values) == limit:
+        which = "first" if isinstance(records[0], Line) else "newest"
+        print(f"note: only the {which} {limit} records were looked at; --limit takes more", file=sys.stderr)
     print(f"{made.summary}; edit what is marked `check`", file=sys.stderr)
     return 0
 
@@ -127,11 +131,12 @@ def _check(profile: str, source: str, limit: int, servers: str | None) -> int:
         print(error, file=sys.stderr)
         return EXIT_FOUND
     records = _records(source, limit, servers)
+    max_ahead_s = math.inf if isinstance(records[0], Line) else load_site(servers).max_ahead_s
     messages = [record for record in records if _is_arrow(record)]
     single = [record for record in records if not _is_arrow(record)]
-    lines, good = check(loaded, single) if single else ([], True)
+    lines, good = check(loaded, single, max_ahead_s) if single else ([], True)
     if messages:
-        more, all_good = check_messages(loaded, messages)
+        more, all_good = check_messages(loaded, messages, max_ahead_s)
         lines, good = [*lines, *more], good and all_good
     if isinstance(records[0], Line) and (loaded.entity is None or loaded.time.field is None):
         lines.append("a file has no message keys and timestamps: its name and its age stand for them")

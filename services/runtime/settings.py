@@ -125,6 +125,7 @@ class SiteSettings(BaseSettings):
     profile: str | None = None
     profiles: dict[str, str] = Field(default_factory=dict)
     learn_labels: bool = False
+    max_ahead_s: float = 3600.0
 
 
 def load_site(bootstrap_servers: str | None = None) -> SiteSettings:

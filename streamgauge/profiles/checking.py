@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from streamgauge.profiles.checked_records import SHOWN, Parts, Where, about, of_tick
 from streamgauge.profiles.decoder import Decoded, Decoder, Rejected
 from streamgauge.profiles.imputing import Imputed, Imputer
 from streamgauge.profiles.paths import find
@@ -17,35 +18,28 @@ from streamgauge.profiles.seen import look_at
 from streamgauge.profiles.tags import PositionedRecord, TagDecoder, decoded_ticks
 from streamgauge.stream.imputation import LastValues
 from streamgauge.stream.pivot import Pivot
-from streamgauge.stream.ticks import Ticks
 
-Counts = dict[tuple[str, str], int]
 EXAMPLES = 3
-_VALUES = 5
 
 
-def check(profile: Profile, records: Sequence[PositionedRecord]) -> tuple[list[str], bool]:
+def check(
+    profile: Profile, records: Sequence[PositionedRecord], max_ahead_s: float = np.inf
+) -> tuple[list[str], bool]:
     """Lines for people, and whether every record was accepted.
 
     Args:
         profile: as it is.
         records: of a file or a topic, each partition's in the order of its log.
+        max_ahead_s: as `Decoder` has it.
     """
     parts: dict[int, list[PositionedRecord]] = {}
     for record in records:
         parts.setdefault(_partition(record), []).append(record)
     records = [record for part in parts.values() for record in part]
-    if profile.long:
-        lines, decoded, rejected, imputed = _ticks(profile, list(parts.values()))
-    else:
-        decoded = Decoder(profile).decode(records)
-        rejected = decoded.rejected
-        lines = [f"{len(decoded)} of {len(records)} records accepted"]
-        where = np.array([_partition(records[i]) for i in decoded.good.tolist()])
-        filler = Imputer(profile)
-        imputed = [filler.impute(decoded.only(where == p), LastValues()).counts for p in parts]
+    look = _ticks if profile.long else _wide
+    lines, filled, rejected, where = look(profile, list(parts.values()), max_ahead_s)
     lines += _rejected(rejected, records)
-    lines += about(profile, decoded, imputed)
+    lines += about(profile, filled, where)
     parsed = [r for r in map(_parsed, records) if r is not None]
     lines += _unlisted(profile, parsed)
     lines += _ignored(profile, parsed)
@@ -63,47 +57,64 @@ def place(record: PositionedRecord) -> str:
     return f"line {record.offset}" if partition is None else f"partition {partition}, offset {record.offset}"
 
 
+def _wide(
+    profile: Profile, parts: Sequence[Sequence[PositionedRecord]], max_ahead_s: float
+) -> tuple[list[str], Parts, list[Rejected], Where]:
+    """What becomes of records, by the partition, as a node reads them."""
+    decoder = Decoder(profile, learn_labels=profile.label is not None, max_ahead_s=max_ahead_s)
+    filler = Imputer(profile)
+    whole = decoder.decode([record for part in parts for record in part])
+    filled, begin = [], 0
+    for part in parts:
+        own = whole.only((whole.good >= begin) & (whole.good < begin + len(part)))
+        filled.append((own, filler.impute(own, LastValues())))
+        begin += len(part)
+    records = [record for part in parts for record in part]
+
+    def where(decoded: Decoded, row: int) -> str:
+        return place(records[int(decoded.good[row])])
+
+    return [f"{len(whole)} of {begin} records accepted"], filled, whole.rejected, where
+
+
 def _ticks(
-    profile: Profile, parts: Sequence[Sequence[PositionedRecord]]
-) -> tuple[list[str], Decoded, list[Rejected], list[Counts]]:
+    profile: Profile, parts: Sequence[Sequence[PositionedRecord]], max_ahead_s: float
+) -> tuple[list[str], Parts, list[Rejected], Where]:
     """What becomes of messages of one tag each, by the partition, as a node reads them."""
-    decoder, filler = TagDecoder(profile), Imputer(profile)
-    ticks: list[Ticks] = []
+    decoder = TagDecoder(profile, learn_labels=profile.label is not None, max_ahead_s=max_ahead_s)
+    filler = Imputer(profile)
+    filled: list[tuple[Decoded, Imputed]] = []
     rejected: list[Rejected] = []
-    imputed: list[Counts] = []
     dropped: list[str] = []
-    taken = late = unknown = before = 0
+    taken = late = unknown = before = complete = 0
     for part in parts:
         tags, pivot = decoder.decode_tags(part), Pivot()
-        first = pivot.take(tags.batch, profile.tick_rule)
+        ticks = pivot.take(tags.batch, profile.tick_rule)
         late += pivot.late
         taken += len(tags.batch.columns) - pivot.late
-        ticks.append(first.joined(pivot.finish()))
+        ticks = ticks.joined(pivot.finish())
+        complete += int(ticks.complete.sum())
         rejected += [Rejected(before + each.position, each.reason, each.detail) for each in tags.rejected]
         unknown += tags.unknown
         before += len(part)
-        decoded = decoded_ticks(ticks[-1], profile)
-        filled = filler.impute(decoded, LastValues())
-        imputed.append(filled.counts)
-        dropped += _dropped(decoded, filled, filler.names)
-    whole = ticks[0]
-    for more in ticks[1:]:
-        whole = whole.joined(more)
+        decoded = decoded_ticks(ticks, profile)
+        imputed = filler.impute(decoded, LastValues())
+        filled.append((decoded, imputed))
+        dropped += _dropped(decoded, imputed, filler.names)
     lines = [
-        f"{taken} of {before} messages taken into {len(whole)} ticks; "
+        f"{taken} of {before} messages taken into {sum(len(decoded) for decoded, _ in filled)} ticks; "
         f"{late} late, {unknown} of tags that the profile does not name",
-        f"{int(whole.complete.sum())} ticks complete, {len(dropped)} dropped because they lack too much",
+        f"{complete} ticks complete, {len(dropped)} dropped because they lack too much",
         *(f"    {text}" for text in dropped[:EXAMPLES]),
     ]
-    return lines, decoded_ticks(whole, profile), rejected, imputed
+    return lines, filled, rejected, of_tick
 
 
 def _dropped(decoded: Decoded, filled: Imputed, names: Sequence[str]) -> Iterator[str]:
     for row in [] if filled.kept is None else np.flatnonzero(~filled.kept).tolist():
         lacks = [name for name, masked in zip(names, filled.masked[row].tolist(), strict=True) if masked]
-        more = f" and {len(lacks) - _VALUES} more" if len(lacks) > _VALUES else ""
-        moment = np.datetime64(round(float(decoded.times[row]) * 1000), "ms")
-        yield f"{decoded.entities[row]} at {moment}: lacks {', '.join(lacks[:_VALUES])}{more}"
+        more = f" and {len(lacks) - SHOWN} more" if len(lacks) > SHOWN else ""
+        yield f"{of_tick(decoded, row)}: lacks {', '.join(lacks[:SHOWN])}{more}"
 
 
 def _rejected(rejected: Sequence[Rejected], records: Sequence[PositionedRecord]) -> Iterator[str]:
@@ -117,42 +128,6 @@ def _rejected(rejected: Sequence[Rejected], records: Sequence[PositionedRecord])
             yield f"    {place(records[first.position])}: {detail}{times}"
 
 
-def about(profile: Profile, decoded: Decoded, imputed: Sequence[Counts]) -> Iterator[str]:
-    """What was filled in and clipped of accepted records, and whose they are."""
-    yield from _imputed(imputed, len(decoded))
-    yield from _beyond(profile, decoded)
-    yield from _entities(decoded)
-
-
-def _imputed(imputed: Sequence[Counts], n: int) -> Iterator[str]:
-    counts: Counter[tuple[str, str]] = Counter()
-    for part in imputed:
-        counts.update(part)
-    for (feature, rule), cells in counts.most_common():
-        if rule != "other":
-            what = "masked" if rule == "mask" else f"imputed by {rule}"
-            yield f"{what}: {feature} in {cells} of {n}"
-
-
-def _beyond(profile: Profile, decoded: Decoded) -> Iterator[str]:
-    for j, numeric in enumerate(profile.numeric):
-        column = decoded.values[:, j]
-        low, high = numeric.feature.minimum, numeric.feature.maximum
-        n = int(((column < low) | (column > high)).sum())
-        if n:
-            seen = f"seen {np.nanmin(column):g} to {np.nanmax(column):g}, allowed {low:g} to {high:g}"
-            yield f"clipped: {numeric.field} in {n} of {len(decoded)}; {seen}"
-
-
-def _entities(decoded: Decoded) -> Iterator[str]:
-    if len(decoded):
-        counts = Counter(decoded.entities)
-        shown = ", ".join(f"{name} ({n})" for name, n in counts.most_common(_VALUES))
-        first, last = (np.datetime64(round(t * 1000), "ms") for t in (decoded.times.min(), decoded.times.max()))
-        yield f"entities: {len(counts)}: {shown}"
-        yield f"event time: {first} to {last} UTC"
-
-
 def _unlisted(profile: Profile, parsed: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for category in profile.categorical:
         if profile.long:
@@ -163,7 +138,7 @@ def _unlisted(profile: Profile, parsed: Sequence[Mapping[str, Any]]) -> Iterator
         texts = [str(v).lower() if isinstance(v, bool) else str(v) for v in values if v is not None]
         unlisted = Counter(t for t in texts if t not in category.feature.categories)
         if unlisted:
-            shown = ", ".join(f"{value[:60]} ({n})" for value, n in unlisted.most_common(_VALUES))
+            shown = ", ".join(f"{value[:60]} ({n})" for value, n in unlisted.most_common(SHOWN))
             yield f"other: {category.field} in {sum(unlisted.values())}: {shown}"
 
 

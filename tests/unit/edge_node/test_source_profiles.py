@@ -189,6 +189,15 @@ def test_what_came_while_the_node_was_down_is_read_from_its_beginning(
     node.turns(lambda: at(node) == {"hall-1:0": 1, "hall-2:0": 2, "press:0": 1, "press:1": 1})
     assert node.loop.node.counts.scored == 3
     node.end() if clean else node.crash()
+    node = started()
+    broker.create_topic("hall-3", 1)
+    send(broker, good(1), topic="hall-3")
+    node.loop.sources.look()
+    node.crash()  # it was seen, and nothing of that saved
+    node = started()
+    node.turns(lambda: at(node).get("hall-3:0") == 1)
+    assert node.loop.node.counts.topics["hall-3"].scored == 1
+    node.end()
     node = started(pattern="(hall-.|old)")  # `old` was there before the pattern fitted it
     node.turns(lambda: at(node).get("old:0") == 1)
     assert node.loop.node.counts.topics.get("old") is None

@@ -116,12 +116,23 @@ def test_check_says_what_becomes_of_records() -> None:
     assert told[0] == "4 of 7 records accepted"
     assert "rejected: 1 missing-field\n    line 5: 'power' is missing and its rule is 'reject'" in text
     assert "rejected: 1 bad-time\n    line 6: 'soon'" in text
-    assert "imputed by last: flow in 1 of 4" in text
-    assert "clipped: flow in 1 of 4; seen 0.1 to 99, allowed -10 to 10" in text
+    assert "imputed by last: flow in 1 of 4, e.g. line 4" in text
+    assert "clipped: flow in 1 of 4, e.g. line 2; seen 0.1 to 99, allowed -10 to 10" in text
+    assert "labels: 4 normal, 0 abnormal, 0 without" in text
     assert "other: mode in 1: chaos (1)" in text
     assert "entities: 1: machine-0 (4)" in text
     assert "ignored fields: x" in text
     assert check(plant_profile(), lines([good(0)]))[1]
+
+
+def test_check_of_a_topic_refuses_what_a_node_refuses_as_ahead() -> None:
+    sent = [(good(i), int(good(i)["time"] * 1000) - 7_200_000) for i in range(3)]
+    ahead = [Line(json.dumps(record).encode(), i, b"k", at) for i, (record, at) in enumerate(sent)]
+    assert check(plant_profile(), ahead)[1]
+    told, accepted = check(plant_profile(), ahead, max_ahead_s=3600.0)
+    assert not accepted
+    assert "rejected: 3 bad-time" in told
+    assert "7200 s after the message's own timestamp; allowed: 3600 (3 times)" in told[2]
 
 
 def test_check_of_one_tag_a_message() -> None:
@@ -184,14 +195,22 @@ def test_all_mistakes_at_once() -> None:
 def test_files_of_lines_and_csv_and_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     jsonl = tmp_path / "press.jsonl.gz"
     jsonl.write_bytes(gzip.compress(b"\n".join(line.value or b"" for line in lines(RECORDS)) + b"\n{broken\n"))
-    assert infer(str(jsonl), 1000, None, None) == 0
+    assert infer(str(jsonl), 301, None, None) == 0
     proposal = tmp_path / "press.toml"
-    proposal.write_text(capsys.readouterr().out)
+    told = capsys.readouterr()
+    proposal.write_text(told.out)
+    assert told.err.splitlines()[:2] == [
+        "note: 1 of 301 records are no JSON objects",
+        "note: only the first 301 records were looked at; --limit takes more",
+    ]
+    assert told.err.splitlines()[2].startswith(
+        "proposed from 300 records: 5 numeric and 2 categorical features; time time"
+    )
     assert load_profile(proposal).name == "press"
     assert check_source(str(proposal), str(jsonl), 1000, None) == 1
-    told = capsys.readouterr().out
-    assert "300 of 301 records accepted" in told
-    assert "line 301: " in told
+    checked = capsys.readouterr().out
+    assert "300 of 301 records accepted" in checked
+    assert "line 301: " in checked
     table = tmp_path / "t.csv"
     table.write_text("\ufefftime;host; level;code\n2024-05-01 10:00:00;a;1.5;007\n2024-05-01 10:00:01;a;;008\n")
     first, second = (json.loads(line.value or b"") for line in from_file(str(table), 10).records)
