@@ -49,6 +49,7 @@ _LOST_PARTITIONS = frozenset(
         KafkaError._TRANSPORT,
         KafkaError._WAIT_COORD,
         KafkaError._NO_OFFSET,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,  # the topic is being made again; librdkafka does not call it retriable
     }
 )
 """A commit that fails so was not made, and the records will be read again."""

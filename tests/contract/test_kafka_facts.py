@@ -17,6 +17,7 @@ from services.runtime.kafka import consumer_options, open_admin, open_consumer, 
 from services.runtime.log import Committed, Consumer, LogRecord, Outgoing, Partition
 from services.runtime.settings import ClusterSettings
 from services.runtime.topics import Topics, TopicSpec, ensure_topics
+from tests.backends import KafkaBackend, RdkafkaBackend
 from tests.brokers import cluster_of
 
 TIMEOUT_S = 40.0
@@ -205,3 +206,20 @@ def test_every_client_comes_back_by_itself_after_the_broker_died(own_kafka: Loca
     assert assigned.commit({partition: Committed(2, "after")})
     for client in (assigned, grouped, producer):
         client.close()
+
+
+@pytest.mark.parametrize("kind", [KafkaBackend, RdkafkaBackend], ids=["kafka-python", "librdkafka"])
+def test_a_commit_while_a_topic_is_gone_is_refused_and_no_error(
+    cluster: ClusterSettings, kind: type[KafkaBackend]
+) -> None:
+    """A topic is deleted and made again: between the two a node must not end."""
+    backend, partition = kind(cluster), Partition(make_topic(cluster), 0)
+    consumer = backend.consumer(f"group-{uuid.uuid4().hex}")
+    consumer.assign({partition: 0})
+    assert consumer.commit({partition: Committed(0, "")})
+    with open_admin(cluster, client_id="facts") as admin:
+        admin.delete([partition.topic])
+    deadline = time.monotonic() + TIMEOUT_S
+    while consumer.commit({partition: Committed(0, "")}):
+        assert time.monotonic() < deadline
+    backend.close()

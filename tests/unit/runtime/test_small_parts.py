@@ -141,7 +141,7 @@ def test_topic_names_and_specs() -> None:
     names = {spec.name for spec in topics.records_specs() + topics.federation_specs()}
     assert names == {
         "x.alerts", "x.dead-letters", "x.contexts", "x.nodes", "x.rounds", "x.updates", "x.votes", "x.models",
-        "x.releases",
+        "x.releases", "x.feedback",
     }  # fmt: skip
 
 
