@@ -1,4 +1,4 @@
-"""The trainer process: niced, one torch thread, ends with its parent.
+"""The trainer process: yields to the scorer, one torch thread, ends with its parent.
 
 Each line it reads is the path of a job file; the answer is one line: the path of the result file, or
 ``error <reason>``. End of input ends the process. The node forks it before anything else starts, so that torch is
@@ -88,6 +88,16 @@ def _serve_and_exit(own: tuple[int, int], parents: tuple[int, int]) -> NoReturn:
         os._exit(code)
 
 
+def yield_to_the_scorer() -> None:
+    """Run only where nobody else wants to: on Linux a process that wakes up displaces this one at once.
+
+    Niceness alone lets it finish its turn of some milliseconds, with the scorer waiting.
+    """
+    os.nice(NICENESS)
+    if sys.platform == "linux":
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 def serve(jobs: IO[str], answers: IO[str]) -> None:
     """Do jobs until the input ends."""
     die_with_parent()
@@ -97,7 +107,7 @@ def serve(jobs: IO[str], answers: IO[str]) -> None:
     import torch._dynamo  # torch.optim loads it at its first step: a second of work, many when niced
 
     torch.set_num_threads(1)
-    os.nice(NICENESS)
+    yield_to_the_scorer()
     for line in jobs:
         job = Path(line.rstrip("\n"))
         try:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import numpy as np
+import pytest
 
 from services.edge_node.jobs import MIN_OF_EACH_CLASS, Arrays, Values, prefixed, run
+from services.edge_node.trainer import yield_to_the_scorer
 from streamgauge.detectors import DETECTORS
 from streamgauge.layout import initial_weights
 
@@ -43,3 +48,11 @@ def test_labelled_windows_set_the_threshold_by_f_beta() -> None:
 def test_too_few_labels_or_labels_that_may_not_be_used_leave_it_to_the_false_alarms() -> None:
     assert calibrated(MIN_OF_EACH_CLASS - 1)["method"] != "fbeta"
     assert calibrated(MIN_OF_EACH_CLASS, learn_labels=False)["method"] != "fbeta"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the policy is Linux's")
+def test_the_trainer_yields_to_the_scorer() -> None:
+    if (child := os.fork()) == 0:
+        yield_to_the_scorer()
+        os._exit(0 if (os.nice(0), os.sched_getscheduler(0)) == (19, os.SCHED_IDLE) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
