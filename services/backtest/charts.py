@@ -5,30 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from services.backtest.score_line import ScoreLine, moment
+
 WIDTH, LEFT, BOTTOM = 1080, 56, 34
 _HEIGHT, _TOP, _RIGHT = 280, 12, 12
-_BINS = 900
 _LABELS = 6
 
 
-def score_chart(scores: NDArray[np.float64], times: Sequence[str], attacks: Sequence[tuple[int, int]]) -> str:
-    """Highest and median score over the records, on a logarithmic axis, attacks shaded and the alarm line drawn.
+def score_chart(scores: ScoreLine, attacks: Sequence[tuple[int, int]]) -> str:
+    """Highest and median score over the rows, on a logarithmic axis, attacks shaded and the alarm line drawn.
 
     Args:
-        scores: (n,), NaN where rejected.
-        times: n texts, some of which label the axis.
+        scores: of all rows.
         attacks: first and last row of each.
     """
-    n = len(scores)
-    edges = np.unique(np.linspace(0, n, min(n, _BINS) + 1).astype(int))
-    floored = np.maximum(np.nan_to_num(scores, nan=0.0), 1e-3)
-    highest = np.maximum.reduceat(floored, edges[:-1])
-    middle = np.array([np.median(floored[a:b]) for a, b in pairwise(edges)])
+    n, edges = scores.rows, scores.edges
+    highest, middle = np.maximum(scores.highest, 1e-3), np.maximum(scores.middle, 1e-3)
     low, high = math.log10(max(1e-3, min(0.5, middle.min()))), math.log10(max(2.0, highest.max()) * 1.2)
 
     def x(row: float) -> float:
@@ -49,9 +45,12 @@ def score_chart(scores: NDArray[np.float64], times: Sequence[str], attacks: Sequ
         points = " ".join(f"{x(c):.1f},{y(v):.1f}" for c, v in zip(centres.tolist(), line.tolist(), strict=True))
         parts.append(f'<polyline class="{name}" points="{points}"/>')
     parts.append(f'<line class="alarm" x1="{LEFT}" x2="{WIDTH - _RIGHT}" y1="{y(1.0):.1f}" y2="{y(1.0):.1f}"/>')
-    for row in np.linspace(0, n - 1, min(n, _LABELS)).astype(int).tolist():
-        anchor = "start" if row == 0 else "end" if row == n - 1 else "middle"
-        parts.append(_text(x(row), _HEIGHT - 12, times[row][:16].replace("T", " "), anchor))
+    for at in np.linspace(0, len(highest) - 1, min(len(highest), _LABELS)).astype(int).tolist():
+        if not math.isnan(scores.times[at]):
+            anchor = "start" if at == 0 else "end" if at == len(highest) - 1 else "middle"
+            parts.append(
+                _text(x(float(centres[at])), _HEIGHT - 12, moment(scores.times[at])[:16].replace("T", " "), anchor)
+            )
     return _svg(_HEIGHT, parts, "score over the records")
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
+from services.backtest.chain import Chain
 from services.edge_node.bundle import Bundle, BundleInfo
 from services.edge_node.scorer import Scorer
 from streamgauge.calibration.threshold import by_event_rate
@@ -15,11 +18,11 @@ from streamgauge.detectors import DETECTORS
 from streamgauge.errors import ConfigurationError
 from streamgauge.federation.merging import Contribution, MergePolicy, agree
 from streamgauge.judging import take_statistics
-from streamgauge.profiles.loaders.records import encoded
 from streamgauge.profiles.loaders.table import Table
 from streamgauge.profiles.profile import Profile
 from streamgauge.simulation.clients import Space, scaler_moments
 from streamgauge.state import ModelState
+from streamgauge.stream.grouping import GroupingPolicy
 from streamgauge.stream.sequences import SequenceStates
 from streamgauge.training import TrainingPlan, train
 from streamgauge.windows import windows_of
@@ -28,59 +31,57 @@ HELD_OUT = 0.3
 """Share of an entity's training rows, their end, that the alarm line is found on."""
 _STEPS, _MOST_EPOCHS, _FEWEST_EPOCHS = 3000, 60, 3
 _LEARNING_RATE = 2e-3
-_FEWEST_ROWS = 100
-_UNLABELLED_SHARE = 0.3
+FEWEST_ROWS = 100
+MOST_TRAINED = 500_000
+"""Records in memory, of whatever long data: 100 MB of 51 numbers."""
 
 
-def training_rows(table: Table, text: str | None) -> NDArray[np.bool_]:
-    """(n,) the rows to train on; the others are tested.
+@dataclass(frozen=True)
+class Learned:
+    """n records to learn from, in order of time.
 
-    Args:
-        table: all rows, in order of time.
-        text: a number of rows, a time in ISO 8601 up to which, or ``each:ROWS``: so many of every entity. None: up
-            to the first abnormal record, at most half of all; without any abnormal one the first 30 %.
-
-    Raises:
-        ConfigurationError: none of these, or too little is left on one side.
+    Attributes:
+        x: (n, width) float32, encoded; NaN = masked.
+        times: (n,) seconds.
+        entities: n names.
+        read: how many there were, with those labelled abnormal.
     """
-    n = len(table)
-    if text is not None and text.startswith("each:") and text[5:].isdigit():
-        chosen = _places(_codes(table)) < int(text[5:])
-    else:
-        chosen = np.arange(n) < _end(table, text)
-    count = int(chosen.sum())
-    if not _FEWEST_ROWS <= count < n:
+
+    x: NDArray[np.float32]
+    times: NDArray[np.float64]
+    entities: list[str]
+    read: int
+
+
+def learned_from(tables: Iterable[Table], profile: Profile, policy: GroupingPolicy) -> Learned:
+    """The records that a node would make of the rows, but for those that a label calls abnormal.
+
+    Of more than `MOST_TRAINED` the last ones: only they are kept in memory.
+    """
+    parts: deque[tuple[NDArray[np.float32], NDArray[np.float64], list[str]]] = deque()
+    kept = read = 0
+    for poll in Chain(profile, None, policy).polls(tables):
+        for piece in poll.pieces:
+            normal = np.flatnonzero(piece.truth.labels != 1)
+            parts.append((piece.x[normal], piece.times[normal], [piece.entities[i] for i in normal.tolist()]))
+            kept, read = kept + len(normal), read + len(piece.times)
+            while kept - len(parts[0][1]) >= MOST_TRAINED:
+                kept -= len(parts.popleft()[1])
+    if not kept:
         raise ConfigurationError(
-            f"{count} of {n} records are to be trained on; it needs {_FEWEST_ROWS}, and one must be left to test: "
-            "say --train ROWS, or --bundle PATH"
+            f"of {read} records to be trained on none is normal: say --train ROWS, or --bundle PATH"
         )
-    return chosen
-
-
-def _end(table: Table, text: str | None) -> int:
-    n = len(table)
-    if text is None:
-        abnormal = np.flatnonzero(table.labels == 1)
-        return min(int(abnormal[0]), n // 2) if len(abnormal) else int(_UNLABELLED_SHARE * n)
-    if text.isdigit():
-        return int(text)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigurationError(
-            f"--train {text}: write a number of rows, each:ROWS, or a time: 2026-01-31T08:00"
-        ) from None
-    seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    return int(np.searchsorted(np.fmax.accumulate(table.times), seconds))
+    x, times, entities = zip(*parts, strict=True)
+    return Learned(np.concatenate(x), np.concatenate(times), list(chain(*entities)), read)
 
 
 def fit(
-    table: Table, profile: Profile, detector_name: str, gap_s: float, events_per_day: float, seed: int
+    data: Learned, profile: Profile, detector_name: str, gap_s: float, events_per_day: float, seed: int
 ) -> Bundle:
-    """Learn from rows that no label calls abnormal, and calibrate.
+    """Learn and calibrate.
 
     Args:
-        table: the leading rows, in order of time.
+        data: normal records.
         profile: of the rows.
         detector_name: in the registry; labels are not used.
         gap_s: as in the grouping of alerts.
@@ -90,8 +91,7 @@ def fit(
     Raises:
         ConfigurationError, StateError: too few rows, or the training diverged.
     """
-    table = table.take(np.flatnonzero((table.labels != 1) & ~np.isnan(table.times)))
-    x, entities = encoded(table, profile), _codes(table)
+    x, entities = data.x, _codes(data.entities)
     # The end of every entity's rows, so that the line knows them all.
     held = _places(entities) >= (1 - HELD_OUT) * np.bincount(entities)[entities]
     schema = profile.schema
@@ -111,26 +111,25 @@ def fit(
     tensors, _ = ModelState(weights, state.moments).tensors(detector.layout)
     model = ModelState(weights, state.moments, take_statistics(detector, tensors, held_out))
     info = BundleInfo(detector_name, asdict(detector.config), schema.hash, 0, None)
-    return _calibrated(Bundle(info, model), table, x, held, profile, gap_s, events_per_day)
+    return _calibrated(Bundle(info, model), data, held, profile, gap_s, events_per_day)
 
 
 def _calibrated(
     bundle: Bundle,
-    table: Table,
-    x: NDArray[np.float32],
+    data: Learned,
     held: NDArray[np.bool_],
     profile: Profile,
     gap_s: float,
     events_per_day: float,
 ) -> Bundle:
     """With the alarm line by the held-out rows, scored as the stream is."""
-    scorer, states = Scorer(bundle, profile.schema), SequenceStates(len(x))
-    scores, _ = scorer.step(x, table.times, table.entities.tolist(), states)
-    period = profile.sampling_period_s or _usual_period(table.times[held])
+    scorer, states = Scorer(bundle, profile.schema), SequenceStates(len(data.x))
+    scores, _ = scorer.step(data.x, data.times, data.entities, states)
+    period = profile.sampling_period_s or _usual_period(data.times[held])
     threshold = by_event_rate(
         scores[held],
-        table.times[held],
-        table.entities[held].tolist(),
+        data.times[held],
+        [data.entities[i] for i in np.flatnonzero(held).tolist()],
         int(held.sum()) * period,
         events_per_day,
         gap_s,
@@ -143,9 +142,9 @@ def _usual_period(times: NDArray[np.float64]) -> float:
     return float(np.median(steps)) if len(steps) else 1.0
 
 
-def _codes(table: Table) -> NDArray[np.int64]:
+def _codes(entities: Sequence[str]) -> NDArray[np.int64]:
     known: dict[str, int] = {}
-    return np.array([known.setdefault(name, len(known)) for name in table.entities.tolist()], np.int64)
+    return np.array([known.setdefault(name, len(known)) for name in entities], np.int64)
 
 
 def _places(codes: NDArray[np.int64]) -> NDArray[np.int64]:

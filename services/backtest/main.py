@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table as Screen
 
-from services.backtest.chain import Run, run_chain
-from services.backtest.fitting import fit, training_rows
-from services.backtest.measuring import Measured, measure
-from services.backtest.records import read_table
+from services.backtest.chain import Chain
+from services.backtest.choosing import Choice, Survey, survey
+from services.backtest.fitting import FEWEST_ROWS, fit, learned_from
+from services.backtest.measuring import Measured, Measuring
+from services.backtest.records import Recording
 from services.backtest.report import html_of
 from services.edge_node.bundle import Bundle
 from services.edge_node.scorer import Scorer
@@ -50,12 +49,11 @@ class Answer:
 
     head: dict[str, Any]
     measured: Measured
-    run: Run
     html: str
 
 
 def backtest(request: Request) -> Answer:
-    """Train or load, score, compare.
+    """Train or load, score, compare; the files are read once to look, once to train and once to score.
 
     Raises:
         ConfigurationError, DataError, StateError: files, options or bundle are wrong.
@@ -64,20 +62,18 @@ def backtest(request: Request) -> Answer:
     # A gap shorter than the time between two records would make every record an alert of its own.
     gap_s = request.gap_s or max(60.0, 2 * (profile.sampling_period_s or 0.0))
     policy = GroupingPolicy(gap_s=gap_s, max_duration_s=max(3600.0, 60 * gap_s))
-    table = read_table(request.files, profile)
-    bundle, tested_rows, origin = _bundle(request, profile, table, gap_s)
-    threshold = bundle.info.threshold
-    if threshold is None:
-        raise ConfigurationError(
-            f"--bundle {request.bundle}: has no threshold; only a calibrated one raises alerts"
-        )
-    tested = table.take(tested_rows)
-    with progress_bar() as bar:
-        task = bar.add_task("scoring", total=len(tested))
-        run = run_chain(
-            tested, profile, Scorer(bundle, profile.schema), policy, lambda n: bar.update(task, advance=n)
-        )
-    measured = measure(tested, profile, run, gap_s)
+    with Recording(request.files, profile) as recording:
+        known = survey(recording.tables())
+        trained = _trained_rows(request, recording, known)
+        bundle, origin = _bundle(request, profile, recording, known, policy)
+        threshold = bundle.info.threshold
+        if threshold is None:
+            raise ConfigurationError(
+                f"--bundle {request.bundle}: has no threshold; only a calibrated one raises alerts"
+            )
+        tables = Choice(request.train, known).others(recording.tables()) if trained else recording.tables()
+        chain = Chain(profile, Scorer(bundle, profile.schema), policy)
+        measured = _measured(chain, tables, Measuring(profile, known.rows - trained, gap_s))
     line = (
         f"Alarm line {threshold.value:.4g} for {request.false_alarms_per_day:g} false-alarm events a day, entity"
         f"{', extrapolated' if threshold.extrapolated else ''}."
@@ -92,25 +88,50 @@ def backtest(request: Request) -> Answer:
         "origin": origin,
         "line": line,
         "gap_s": gap_s,
-        "trained_on_rows": len(table) - len(tested) if request.bundle is None else 0,
+        "trained_on_rows": trained if request.bundle is None else 0,
     }
-    return Answer(head, measured, run, html_of(head, tested, run, measured))
+    return Answer(head, measured, html_of(head, measured))
+
+
+def _measured(chain: Chain, tables: Iterable[Table], measuring: Measuring) -> Measured:
+    with progress_bar() as bar:
+        task = bar.add_task("scoring", total=measuring.rows)
+
+        def told() -> Iterator[Table]:
+            for table in tables:
+                yield table
+                bar.update(task, advance=len(table))
+
+        for poll in chain.polls(told()):
+            measuring.take(poll)
+    return measuring.result()
+
+
+def _trained_rows(request: Request, recording: Recording, known: Survey) -> int:
+    """How many rows are not tested."""
+    if request.bundle is not None and request.train is None:
+        return 0
+    count = sum(map(len, Choice(request.train, known).chosen(recording.tables())))
+    if not FEWEST_ROWS <= count < known.rows:
+        raise ConfigurationError(
+            f"{count} of {known.rows} records are to be trained on; it needs {FEWEST_ROWS}, and one must be left "
+            "to test: say --train ROWS, or --bundle PATH"
+        )
+    return count
 
 
 def _bundle(
-    request: Request, profile: Profile, table: Table, gap_s: float
-) -> tuple[Bundle, NDArray[np.bool_], str]:
-    """The bundle, (n,) the rows that are tested, and where the bundle comes from."""
+    request: Request, profile: Profile, recording: Recording, known: Survey, policy: GroupingPolicy
+) -> tuple[Bundle, str]:
+    """The bundle, and where it comes from."""
     if request.bundle is not None:
-        whole = np.ones(len(table), bool)
-        tested = ~training_rows(table, request.train) if request.train else whole
-        return Bundle.load(request.bundle), tested, f"bundle {request.bundle.name}"
-    chosen = training_rows(table, request.train)
-    made = fit(table.take(chosen), profile, request.detector, gap_s, request.false_alarms_per_day, request.seed)
+        return Bundle.load(request.bundle), f"bundle {request.bundle.name}"
+    data = learned_from(Choice(request.train, known).chosen(recording.tables()), profile, policy)
+    made = fit(data, profile, request.detector, policy.gap_s, request.false_alarms_per_day, request.seed)
     where = (
         f"the first {request.train[5:]} of each entity" if request.train and "each:" in request.train else "before"
     )
-    return made, ~chosen, f"trained on {chosen.sum():,} records ({where}) without those labelled abnormal"
+    return made, f"trained on {len(data.x):,} of {data.read:,} records ({where}), none of them labelled abnormal"
 
 
 def main(request: Request) -> int:

@@ -1,51 +1,29 @@
-"""What the alerts and scores are worth beside the truth: by record, by event, by attack."""
+"""What the alerts and scores are worth beside the truth: by record, by event, by attack; counted while they pass.
+
+Memory grows with attacks, alerts and entities, not with records.
+"""
 
 from __future__ import annotations
 
+import heapq
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.backtest.chain import Run
-from streamgauge.evaluation.curves import PrecisionRecall, precision_recall
-from streamgauge.evaluation.metrics import auc, event_ids, event_quality, quality
-from streamgauge.profiles.loaders.table import Table
+from services.backtest.attacks import Attack, AttackList, Events, telling
+from services.backtest.chain import Piece, Poll
+from services.backtest.histogram import Curve, ScoreHistogram
+from services.backtest.score_line import ScoreLine, moment
+from streamgauge.evaluation.metrics import Quality, quality
 from streamgauge.profiles.profile import Profile
+from streamgauge.stream.alerts import AlertChange
 
-_TELLING = 8
 _DAY_S = 86_400.0
-
-
-@dataclass(frozen=True)
-class Attack:
-    """A true event: abnormal records of one type and entity, close together.
-
-    Attributes:
-        rows: abnormal records, of which `above` are on or above the alarm line.
-        first_row, last_row: in the data.
-        start, end: ISO 8601.
-        found: an alert has at least one of them.
-        delay_s: from the first of them to the first above the line; None where none is.
-        peak: highest score; 1 is the alarm line.
-        features: the most telling ones of the explained records, with their shares.
-    """
-
-    type: str
-    entity: str
-    rows: int
-    above: int
-    first_row: int
-    last_row: int
-    start: str
-    end: str
-    found: bool
-    delay_s: float | None
-    peak: float
-    features: dict[str, float]
+_WORST_ALERTS = 50
 
 
 @dataclass(frozen=True)
@@ -53,147 +31,142 @@ class Measured:
     """The result.
 
     Attributes:
-        numbers: of the whole tested part, JSON-able; see `measure`.
+        numbers: of the whole tested part, JSON-able.
         attacks: in order of their begin.
         telling: feature -> mean share in the scores of explained records.
         curve: precision and recall; None without abnormal records.
+        line: the scores over the records.
+        worst_alerts: those with the highest scores, the worst first.
     """
 
     numbers: dict[str, Any]
     attacks: list[Attack]
     telling: dict[str, float]
-    curve: PrecisionRecall | None
+    curve: Curve | None
+    line: ScoreLine
+    worst_alerts: list[AlertChange]
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it; the curve only by its area."""
         return {**self.numbers, "telling": self.telling, "attacks": [asdict(attack) for attack in self.attacks]}
 
 
-def measure(table: Table, profile: Profile, run: Run, gap_s: float) -> Measured:
-    """Compare.
+class Measuring:
+    """Counts what the chain makes of the tested rows; without a label one is neither normal nor abnormal.
 
     Args:
-        table: the tested rows; those without a label count neither as normal nor as abnormal.
         profile: names the features.
-        run: what the chain made of them.
+        rows: that are tested.
         gap_s: abnormal records of one type and entity closer than this are one attack.
     """
-    scored = ~np.isnan(run.scores)
-    known = scored & ~np.isnan(table.labels)
-    truth, decided = table.labels == 1, scored & (np.nan_to_num(run.scores) >= 1.0)
-    names = [f.feature.name for f in profile.numeric] + [f.feature.name for f in profile.categorical]
-    numbers: dict[str, Any] = {
-        "records": len(table),
-        "scored": int(scored.sum()),
-        "labelled": int(known.sum()),
-        "abnormal": int((known & truth).sum()),
-        "above": int(decided.sum()),
-        "alerts": len(run.alerts),
-        "rejected": dict(run.rejected),
-        "from": moment(float(np.nanmin(table.times))),
-        "until": moment(float(np.nanmax(table.times))),
-    }
-    attacks = _attacks(table, run, decided, names, gap_s)
-    curve = None
-    if known.any():
-        rows = np.flatnonzero(known)
-        numbers |= _rates(table, run, decided, rows, gap_s)
-        if truth[rows].any():
-            curve = precision_recall(run.scores[rows], truth[rows])
-            numbers["average_precision"] = curve.average_precision
-    return Measured(numbers, attacks, _telling(run.shares, names), curve)
 
+    def __init__(self, profile: Profile, rows: int, gap_s: float) -> None:
+        self._names = [f.feature.name for f in profile.numeric] + [f.feature.name for f in profile.categorical]
+        self.rows, self._gap_s = rows, gap_s
+        self._scored = self._above = self._alerts = 0
+        self._rejected: Counter[str] = Counter()
+        self._times = np.inf, -np.inf
+        self._counts = Quality(0, 0, 0, 0)
+        self._histogram, self._line = ScoreHistogram(), ScoreLine(rows)
+        self._real, self._alarms = Events(gap_s), Events(gap_s)
+        self._attacks = AttackList(gap_s, self._names)
+        self._covered_s, self._last_normal = 0.0, np.nan
+        self._shares, self._explained = np.zeros(len(self._names)), 0
+        self._worst: list[tuple[float, int, AlertChange]] = []
 
-def moment(seconds: float) -> str:
-    """Seconds since the epoch in ISO 8601."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    def take(self, poll: Poll) -> None:
+        """Count the next records."""
+        self._rejected += poll.rejected
+        for piece in poll.pieces:
+            self._take_alerts(piece.alerts)
+            if len(piece.scores):
+                self._take(piece)
 
+    def _take(self, piece: Piece) -> None:
+        labels, times = piece.truth.labels, piece.times
+        known, truth, called = ~np.isnan(labels), labels == 1, piece.scores >= 1.0
+        self._scored += len(labels)
+        self._above += int(called.sum())
+        self._times = min(self._times[0], float(times.min())), max(self._times[1], float(times.max()))
+        self._counts = _sum(self._counts, quality(called[known], truth[known]))
+        self._histogram.add(piece.scores[known], truth[known])
+        self._line.add(piece.truth.rows, times, piece.scores)
+        self._cover(times[known & ~truth])
+        for i in np.flatnonzero(known & (truth | called)).tolist():
+            if truth[i]:
+                self._real.add(piece.entities[i], float(times[i]), bool(called[i]))
+            if called[i]:
+                self._alarms.add(piece.entities[i], float(times[i]), bool(truth[i]))
+        self._attacks.add(piece)
+        self._shares += piece.shares.sum(axis=0)
+        self._explained += len(piece.shares)
 
-def _rates(
-    table: Table, run: Run, decided: NDArray[np.bool_], rows: NDArray[np.int64], gap_s: float
-) -> dict[str, Any]:
-    truth, called, scores = table.labels[rows] == 1, decided[rows], run.scores[rows]
-    counts = quality(called, truth)
-    entities = [table.entities[row] for row in rows.tolist()]
-    events = event_quality(called, truth, table.times[rows], entities, gap_s)
-    days = _covered_s(table.times[rows][~truth], gap_s) / _DAY_S
-    numbers: dict[str, Any] = {
-        "false_alarm_rate": counts.false_alarm_rate,
-        "false_events": events.false_events,
-        "false_events_per_day": events.false_events / days if days else None,
-    }
-    if truth.any():
-        numbers |= {
-            "precision": counts.precision,
-            "recall": counts.recall,
-            "f1": counts.f1,
-            "always_alarm_f1": counts.always_alarm_f1,
-            "events": events.events,
-            "events_found": events.found,
+    def _cover(self, times: NDArray[np.float64]) -> None:
+        """Time that normal records stand for; holes longer than the gap do not count."""
+        if not len(times):
+            return
+        steps = np.diff(np.fmax.accumulate(np.concatenate([[self._last_normal], times])))
+        self._covered_s += float(np.nansum(steps[~(steps > self._gap_s)]))
+        self._last_normal = float(np.fmax(self._last_normal, times.max()))
+
+    def _take_alerts(self, alerts: Sequence[AlertChange]) -> None:
+        for alert in alerts:
+            self._alerts += 1
+            heapq.heappush(self._worst, (alert.worst.score, -self._alerts, alert))
+            if len(self._worst) > _WORST_ALERTS:
+                heapq.heappop(self._worst)
+
+    def result(self) -> Measured:
+        """Of all that was taken."""
+        counts = self._counts
+        abnormal = counts.true_positives + counts.false_negatives
+        normal = counts.false_positives + counts.true_negatives
+        numbers: dict[str, Any] = {
+            "records": self.rows,
+            "scored": self._scored,
+            "labelled": abnormal + normal,
+            "abnormal": abnormal,
+            "above": self._above,
+            "alerts": self._alerts,
+            "rejected": dict(self._rejected),
+            "from": moment(self._times[0]) if self._scored else None,
+            "until": moment(self._times[1]) if self._scored else None,
         }
-    if truth.any() and not truth.all():
-        numbers["auc"] = auc(scores[~truth], scores[truth])
-    return numbers
+        curve = self._histogram.curve() if abnormal else None
+        if abnormal + normal:
+            numbers |= self._rates(counts)
+        if curve is not None:
+            numbers["average_precision"] = curve.average_precision
+        means = self._shares / max(1, self._explained)
+        worst = [alert for *_, alert in sorted(self._worst, key=lambda each: each[:2], reverse=True)]
+        return Measured(
+            numbers, self._attacks.result(), telling(means, self._names), curve, self._line.finished(), worst
+        )
+
+    def _rates(self, counts: Quality) -> dict[str, Any]:
+        abnormal = counts.true_positives + counts.false_negatives
+        normal = counts.false_positives + counts.true_negatives
+        days = self._covered_s / _DAY_S
+        false_events = self._alarms.count - self._alarms.hit
+        numbers: dict[str, Any] = {
+            "false_alarm_rate": counts.false_alarm_rate,
+            "false_events": false_events,
+            "false_events_per_day": false_events / days if days else None,
+        }
+        if abnormal:
+            numbers |= {
+                "precision": counts.precision,
+                "recall": counts.recall,
+                "f1": counts.f1,
+                "always_alarm_f1": counts.always_alarm_f1,
+                "events": self._real.count,
+                "events_found": self._real.hit,
+            }
+        if abnormal and normal:
+            numbers["auc"] = self._histogram.auc()
+        return numbers
 
 
-def _covered_s(times: NDArray[np.float64], gap_s: float) -> float:
-    """Time that normal records stand for; holes longer than the gap do not count."""
-    steps = np.diff(np.unique(times))
-    return float(steps[steps <= gap_s].sum())
-
-
-def _attacks(table: Table, run: Run, decided: NDArray[np.bool_], names: list[str], gap_s: float) -> list[Attack]:
-    rows = np.flatnonzero(table.labels == 1)
-    kinds = [str(kind) for kind in table.attack_types[rows]]
-    owners = [f"{table.entities[row]}\0{kind}" for row, kind in zip(rows.tolist(), kinds, strict=True)]
-    times = np.fmax.accumulate(np.nan_to_num(table.times))[rows]
-    ids = event_ids(times, owners, gap_s)
-    return sorted(
-        (
-            _attack(table, run, decided, rows[ids == number], names)
-            for number in range(int(ids.max(initial=-1)) + 1)
-        ),
-        key=lambda attack: attack.first_row,
-    )
-
-
-def _attack(
-    table: Table, run: Run, decided: NDArray[np.bool_], rows: NDArray[np.int64], names: list[str]
-) -> Attack:
-    above, times = rows[decided[rows]], table.times[rows]
-    start = float(np.nanmin(times))
-    explained = np.isin(run.explained, rows)
-    return Attack(
-        type=str(table.attack_types[rows[0]]),
-        entity=str(table.entities[rows[0]]),
-        rows=len(rows),
-        above=len(above),
-        first_row=int(rows[0]),
-        last_row=int(rows[-1]),
-        start=moment(start),
-        end=moment(float(np.nanmax(times))),
-        found=bool(len(above)),
-        delay_s=float(np.nanmin(table.times[above])) - start if len(above) else None,
-        peak=float(np.nan_to_num(run.scores[rows]).max()),
-        features=dict(list(_telling(run.shares[explained], names).items())[:3]),
-    )
-
-
-def _telling(shares: NDArray[np.float64], names: list[str]) -> dict[str, float]:
-    if not len(shares):
-        return {}
-    means = shares.mean(axis=0)
-    order = np.argsort(-means, kind="stable")[:_TELLING]
-    return {names[j]: round(float(means[j]), 4) for j in order.tolist() if means[j] > 0}
-
-
-def by_type(attacks: Sequence[Attack]) -> dict[str, dict[str, float]]:
-    """Attack type -> attacks, found ones, records and those above the line."""
-    found: dict[str, dict[str, float]] = {}
-    for attack in attacks:
-        row = found.setdefault(attack.type, dict.fromkeys(("attacks", "found", "rows", "above"), 0.0))
-        row["attacks"] += 1
-        row["found"] += attack.found
-        row["rows"] += attack.rows
-        row["above"] += attack.above
-    return found
+def _sum(one: Quality, other: Quality) -> Quality:
+    names = one.__dataclass_fields__
+    return Quality(*(getattr(one, name) + getattr(other, name) for name in names))

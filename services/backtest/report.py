@@ -6,12 +6,10 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-import numpy as np
-
-from services.backtest.chain import Run
+from services.backtest.attacks import Attack, by_type
 from services.backtest.charts import bar_chart, curve_chart, score_chart
-from services.backtest.measuring import Attack, Measured, by_type, moment
-from streamgauge.profiles.loaders.table import Table
+from services.backtest.measuring import Measured
+from services.backtest.score_line import moment
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1c2733;max-width:1120px;margin:2rem auto;padding:0 1rem}
@@ -36,14 +34,12 @@ _KEY = (
 _MOST_ROWS = 200
 
 
-def html_of(head: dict[str, Any], table: Table, run: Run, measured: Measured) -> str:
+def html_of(head: dict[str, Any], measured: Measured) -> str:
     """The page.
 
     Args:
         head: profile, detector, bundle, threshold and where they come from.
-        table: the tested rows.
-        run: scores and alerts.
-        measured: the comparison.
+        measured: scores, alerts and the comparison.
     """
     numbers = measured.numbers
     title = f"Backtest: {head['title']}"
@@ -51,20 +47,19 @@ def html_of(head: dict[str, Any], table: Table, run: Run, measured: Measured) ->
         f"{head['detector']}, {head['origin']}; {numbers['records']:,} records from {numbers['from']} until "
         f"{numbers['until']}. {head['line']}"
     )
-    times = [moment(float(t)) for t in np.nan_to_num(table.times)]
     shaded = [(attack.first_row, attack.last_row) for attack in measured.attacks]
     sections = [
         f"<h1>{escape(title)}</h1><p class='sub'>{escape(sub)}</p>",
         _cards(numbers),
         "<h2>Score over the records</h2>",
         _KEY,
-        score_chart(run.scores, times, shaded),
+        score_chart(measured.line, shaded),
         "<div class='two'>",
         *_curve(measured),
         *_telling(measured),
         "</div>",
         *_attacks(measured.attacks),
-        *_alerts(run),
+        *_alerts(measured),
     ]
     return (
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{escape(title)}</title>"
@@ -148,7 +143,7 @@ def _attacks(attacks: Sequence[Attack]) -> list[str]:
     return parts
 
 
-def _alerts(run: Run) -> list[str]:
+def _alerts(measured: Measured) -> list[str]:
     rows = [
         (
             alert.entity,
@@ -157,12 +152,13 @@ def _alerts(run: Run) -> list[str]:
             f"{alert.count:,}",
             f"{alert.worst.score:.2f}",
         )
-        for alert in sorted(run.alerts, key=lambda alert: -alert.worst.score)[:50]
+        for alert in measured.worst_alerts
     ]
     if not rows:
         return ["<h2>Alerts</h2><p>No alert would have been raised.</p>"]
     head = ("entity", "first", "last", "records", "worst score")
-    title = "Alerts" if len(rows) == len(run.alerts) else f"The {len(rows)} worst of {len(run.alerts)} alerts"
+    count = measured.numbers["alerts"]
+    title = "Alerts" if len(rows) == count else f"The {len(rows)} worst of {count:,} alerts"
     return [f"<h2>{title}</h2>", _table(head, rows, {3, 4}, set())]
 
 

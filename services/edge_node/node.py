@@ -160,7 +160,7 @@ class Node:
 
     def _steps_of(self, partition: Partition) -> ScoringSteps:
         if partition.topic not in self._steps:
-            self._steps[partition.topic] = _steps(self._settings, self._profiles.of(partition.topic))
+            self._steps[partition.topic] = steps_of(self._settings, self._profiles.of(partition.topic))
         return self._steps[partition.topic]
 
     def _handle(
@@ -229,7 +229,8 @@ class Node:
             self._ledger.settled(self.learner.settle({str(partition): context.grouper.watermark}))
 
 
-def _steps(settings: EdgeSettings, profile: Profile) -> ScoringSteps:
+def steps_of(settings: EdgeSettings, profile: Profile) -> ScoringSteps:
+    """How records of a source are scored, by its profile."""
     if profile.long is not None:
         return TickSteps(settings, profile)
     return (OrderedSteps if profile.reorder_s else MixedSteps)(settings, profile)

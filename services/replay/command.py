@@ -50,10 +50,10 @@ class Arguments:
     def options(self) -> ReplayOptions:
         """Raises ConfigurationError, with what to write instead."""
         profile = load_profile(self.profile)
-        if profile.long is not None:
+        if profile.long is not None and self.columnar:
             raise ConfigurationError(
-                f"profile {profile.name!r} has layout = 'long': the replay sends all features of a record in one "
-                "message; give a profile with layout = 'wide'"
+                f"--columnar {self.columnar}: profile {profile.name!r} has layout = 'long', one tag a message; "
+                "leave it out, or give a profile with layout = 'wide'"
             )
         timed = profile.time.field is not None and self.bursts is None
         return ReplayOptions(

@@ -31,6 +31,7 @@ from services.runtime.settings import load_settings
 from services.runtime.topics import TopicSpec, ensure_topics
 from streamgauge.errors import ConfigurationError
 from streamgauge.profiles.loaders.inputs import Input, find_inputs
+from streamgauge.profiles.loaders.long_files import file_profile
 from streamgauge.profiles.loaders.streamed import dataset_of, stream_tables
 from streamgauge.profiles.loaders.table import concatenated
 from streamgauge.profiles.profile import Profile, load_profile
@@ -73,12 +74,26 @@ def make_source(
     options: ReplayOptions, profile: Profile, inputs: Sequence[Input], now_s: float, moved: Callable[[int], None]
 ) -> Source:
     """Where the records come from: the files one by one, or bursts of records that are held in memory."""
+    rows = file_profile(profile, inputs)
+    if profile.long is not None and not rows.numeric and not rows.categorical:
+        _check_lines(options, profile)
     if options.bursts is None:
-        return FileStream(options, profile, inputs, now_s, moved)
-    tables = [table for each in inputs for table in stream_tables(each, profile)]
+        return FileStream(options, rows, inputs, now_s, moved)
+    tables = [table for each in inputs for table in stream_tables(each, rows)]
     if not tables:
         raise ConfigurationError("--bursts: the files hold no records")
-    return BurstStream(concatenated(tables), options, profile, now_s)
+    return BurstStream(concatenated(tables), options, rows, now_s)
+
+
+def _check_lines(options: ReplayOptions, profile: Profile) -> None:
+    wrong = (
+        "--bursts" if options.bursts else "--fault stuck" if any(f.kind == "stuck" for f in options.faults) else ""
+    )
+    if wrong:
+        raise ConfigurationError(
+            f"{wrong}: the files of profile {profile.name!r} hold one tag a line; it needs files of whole "
+            "records, with a column for each tag"
+        )
 
 
 def _send(

@@ -17,6 +17,7 @@ from services.replay.chunks import Chunk
 from services.replay.columnar import CONTENT_TYPE, arrow_stream
 from services.replay.options import ReplayOptions
 from services.replay.split import stages_of
+from streamgauge.profiles.loaders.long_files import tag_records
 from streamgauge.profiles.loaders.records import json_records, record_batch
 from streamgauge.profiles.loaders.table import UNLABELLED, Table, distinct
 from streamgauge.profiles.profile import Profile
@@ -36,7 +37,7 @@ class Messages:
         sites: (n,) int64.
         due: (n,) float64, never falling: event time at which it is sent.
         rows: (n,) int64, number of its (first) row.
-        counts: (n,) int64, records in it.
+        counts: (n,) int64, records in it; of one tag a message 1 for the first of a record, else 0.
         attacks: (n,) int64, abnormal ones among them.
         phase: for the progress.
     """
@@ -138,23 +139,33 @@ class Composer:
         if self._options.columnar:
             return self._columnar(chunk, sites, only)
         table, routes = chunk.table, self._routes(chunk.table, sites)
+        values, rows = self._values(chunk, only)
         kinds, kind = distinct(table.attack_types)
+        of = routes.of[rows]
+        # Of one tag a message a row is one record still: it is counted once.
+        begins = (np.diff(rows, prepend=-1) != 0).astype(np.int64)
         return Messages(
-            _picked([self._topics[site] for site in routes.sites], routes.of),
-            _picked(routes.keys, routes.of),
-            json_records(
-                table, self._profile, labels=self._options.send_labels, times=self._stated(chunk), only=only
-            ),
-            _picked([_truth(kind) for kind in kinds], kind),
-            _picked(routes.partitions, routes.of),
-            _stamps(chunk).tolist(),
-            sites,
-            chunk.due,
-            chunk.first_row + np.arange(len(chunk)),
-            np.ones(len(chunk), np.int64),
-            (table.labels == 1).astype(np.int64),
+            _picked([self._topics[site] for site in routes.sites], of),
+            _picked(routes.keys, of),
+            values,
+            _picked([_truth(kind) for kind in kinds], kind[rows]),
+            _picked(routes.partitions, of),
+            _stamps(chunk)[rows].tolist(),
+            sites[rows],
+            chunk.due[rows],
+            chunk.first_row + rows,
+            begins,
+            begins * (table.labels[rows] == 1),
             chunk.phase,
         )
+
+    def _values(self, chunk: Chunk, only: frozenset[str] | None) -> tuple[list[bytes], NDArray[np.int64]]:
+        """The messages, and the row of each."""
+        stated, labels = self._stated(chunk), self._options.send_labels
+        if self._profile.long is not None:
+            return tag_records(chunk.table, self._profile, labels=labels, times=stated, only=only)
+        values = json_records(chunk.table, self._profile, labels=labels, times=stated, only=only)
+        return values, np.arange(len(chunk))
 
     def _stated(self, chunk: Chunk) -> NDArray[np.float64] | None:
         return None if self._profile.time.field is None else chunk.times

@@ -7,15 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from services.backtest.chain import run_chain
-from services.backtest.records import read_table
-from services.edge_node.scorer import Scorer
 from services.runtime.brokers import LocalBroker
 from streamgauge.profiles.profile import load_profile
 from streamgauge.stream.grouping import GroupingPolicy
 from tests.support.edge import alerts_of
 from tests.support.plant import plant_records, trained_bundle, write_profile
-from tests.support.plant_file import Said, said_by, said_by_run, write_csv
+from tests.support.plant_file import Said, said_by, said_by_chain, write_csv
 from tests.support.processes import EDGE, Service, until
 from tests.support.site import Site
 
@@ -30,8 +27,7 @@ def test_event_time_decides_not_the_clock(best_broker: LocalBroker, topic_prefix
     bundle = trained_bundle("autoencoder", profile.schema)
     bundle.save(tmp_path / "bundle")
     file = write_csv(tmp_path / "plant.csv", plant_records(1200, seed=5, step_s=0.01))
-    table = read_table([str(file)], profile)
-    expected = said_by_run(run_chain(table, profile, Scorer(bundle, profile.schema), POLICY, lambda _: None))
+    expected = said_by_chain(file, profile, bundle, POLICY)
     assert len(expected) > 10
 
     site, topics = Site(best_broker, topic_prefix), [f"{topic_prefix}{name}" for name in ("life", "fast")]

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from schemas import Alert
-from services.backtest.chain import Run
+from services.backtest.chain import Chain
+from services.backtest.records import Recording
+from services.edge_node.bundle import Bundle
+from services.edge_node.scorer import Scorer
+from streamgauge.profiles.profile import Profile
+from streamgauge.stream.grouping import GroupingPolicy
 
 Said = list[tuple[str, float, float, int, float]]
 COLUMNS = ("time", "machine", "asset", "flow", "level", "pressure", "power", "mode", "label")
@@ -29,8 +34,15 @@ def said_by(alerts: Iterable[Alert]) -> Said:
     )
 
 
-def said_by_run(run: Run) -> Said:
+def said_by_chain(file: Path, profile: Profile, bundle: Bundle, policy: GroupingPolicy) -> Said:
+    """The same of a backtest's chain over a file."""
+    chain = Chain(profile, Scorer(bundle, profile.schema), policy)
+    with Recording([str(file)], profile) as recording:
+        polls = list(chain.polls(recording.tables()))
+    assert not any(poll.rejected for poll in polls)
     return sorted(
         (a.entity, round(a.first.time, 6), round(a.last.time, 6), a.count, round(a.worst.score, 3))
-        for a in run.alerts
+        for poll in polls
+        for piece in poll.pieces
+        for a in piece.alerts
     )

@@ -32,8 +32,28 @@ def typed(rows: Any, where: Mapping[str, int], numeric: set[str], file: str) -> 
         try:
             columns[str(i)] = _as_numbers(column) if name in numeric else _as_plain(column)
         except pa.ArrowInvalid as error:
-            raise DataError(f"file {file}: column {name!r}: {error}; fetch the file again") from error
+            raise _no_number(f"file {file}: column {name!r}", error) from error
     return pa.table(columns)
+
+
+def _no_number(where: str, error: Exception) -> DataError:
+    return DataError(f"{where}: {error}; fetch the file again")
+
+
+def parsed_numbers(cells: Any, where: str) -> Any:
+    """Texts as an Arrow array of finite numbers, null where one is missing or infinite.
+
+    Raises:
+        DataError: a text is no number; `where` says of what.
+    """
+    import pyarrow as pa
+    from pyarrow import compute
+
+    try:
+        found = _as_numbers(cells)
+    except pa.ArrowInvalid as error:
+        raise _no_number(where, error) from error
+    return compute.if_else(compute.is_finite(found), found, None)
 
 
 def _as_numbers(column: Any) -> Any:

@@ -12,7 +12,7 @@ _ROWS = 8192
 
 
 def json_objects(batch: Any) -> list[bytes]:
-    """n JSON objects of a batch of numbers and texts; null where a cell is null.
+    """n JSON objects of a batch of numbers, texts and bytes, which are JSON already; null where a cell is null.
 
     A float64 has the fewest digits that read as the same number, and no decimal point where it needs none.
 
@@ -27,8 +27,8 @@ def _objects(batch: Any) -> list[bytes]:
 
     pieces: list[Any] = []
     before = "{"
-    for name, tokens in zip(batch.schema.names, _tokens(batch.columns), strict=True):
-        pieces += [f"{before}{_json(name)}:", tokens]
+    for name, cells in zip(batch.schema.names, tokens(batch.columns), strict=True):
+        pieces += [f"{before}{_json(name)}:", cells]
         before = ","
     pieces.append("}" if len(pieces) else "{}")
     if len(pieces) == 1:
@@ -38,21 +38,21 @@ def _objects(batch: Any) -> list[bytes]:
     return objects
 
 
-def _tokens(columns: Sequence[Any]) -> list[Any]:
-    """Each column's cells as JSON; null stays null."""
+def tokens(columns: Sequence[Any]) -> list[Any]:
+    """The cells of some Arrow columns as JSON texts, see `json_objects`; null stays null."""
     import pyarrow as pa
 
     floats = [column for column in columns if pa.types.is_floating(column.type)]
     # In one go: each call that leaves and takes Python's lock may wait for another thread.
     texts = pa.concat_arrays(floats).cast(pa.string()) if floats else None
-    tokens, at = [], 0
+    cells, at = [], 0
     for column in columns:
         if texts is not None and pa.types.is_floating(column.type):
-            tokens.append(texts.slice(at, len(column)))
+            cells.append(texts.slice(at, len(column)))
             at += len(column)
         else:
-            tokens.append(column.cast(pa.string()) if pa.types.is_integer(column.type) else _quoted(column))
-    return tokens
+            cells.append(_quoted(column) if pa.types.is_string(column.type) else column.cast(pa.string()))
+    return cells
 
 
 def _quoted(column: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import IO, Any
 
 from streamgauge.errors import ConfigurationError, DataError
@@ -55,6 +56,19 @@ def stream_tables(
             yield table
 
 
+def column_names(each: Input) -> tuple[str, ...]:
+    """Names in the header of a file of one's own.
+
+    Raises:
+        DataError: it is empty or no CSV or Parquet file.
+    """
+    if each.is_parquet:
+        with open_input(each) as (stream, _):
+            return tuple(_parquet_file(each, stream).schema_arrow.names)
+    with open_input(each) as (stream, _):
+        return with_header(SourceFile(each.name, stream.readline(_HEADER_BYTES))).names
+
+
 def _text_blocks(
     each: Input, profile: Profile, dataset: Dataset, moved: Moved, block_bytes: int
 ) -> Iterator[SourceFile]:
@@ -82,23 +96,29 @@ def _parquet_blocks(
     each: Input, profile: Profile, dataset: Dataset, moved: Moved, block_bytes: int
 ) -> Iterator[SourceFile]:
     """Row groups in place of lines: one reader knows a data set's quirks, whatever the kind of file."""
+    with open_input(each) as (stream, _):
+        file = _parquet_file(each, stream)
+        share = each.size_bytes / max(1, file.metadata.num_rows)
+        size = block_bytes // _PARQUET_ROW_BYTES
+        # One by one: an iterator over all row groups keeps the bytes of those it has passed.
+        groups = (file.iter_batches(size, row_groups=[group]) for group in range(file.num_row_groups))
+        for batch in chain.from_iterable(groups):
+            columns = [_without_timestamps(column, profile) for column in batch.columns]
+            rows = type(batch).from_arrays(columns, batch.schema.names)
+            yield SourceFile(each.name[: -len(".parquet")] + ".csv", b"", rows)
+            moved(round(share * len(batch)))
+
+
+def _parquet_file(each: Input, stream: IO[bytes]) -> Any:
     try:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError as error:
         raise ConfigurationError("reading Parquet needs pyarrow; pip install 'streamgauge[data]'") from error
-
-    with open_input(each) as (stream, _):
-        try:
-            file = parquet.ParquetFile(stream)
-        except pa.ArrowInvalid as error:
-            raise DataError(f"file {each.name}: is no Parquet file ({error})") from None
-        share = each.size_bytes / max(1, file.metadata.num_rows)
-        for batch in file.iter_batches(block_bytes // _PARQUET_ROW_BYTES):
-            columns = [_without_timestamps(column, profile) for column in batch.columns]
-            rows = pa.RecordBatch.from_arrays(columns, batch.schema.names)
-            yield SourceFile(each.name[: -len(".parquet")] + ".csv", b"", rows)
-            moved(round(share * len(batch)))
+    try:
+        return parquet.ParquetFile(stream)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"file {each.name}: is no Parquet file ({error})") from None
 
 
 def _without_timestamps(column: Any, profile: Profile) -> Any:

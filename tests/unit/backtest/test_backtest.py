@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from services.backtest.chain import run_chain
-from services.backtest.fitting import training_rows
+from services.backtest.choosing import Choice, survey
 from services.backtest.main import Request, backtest, main
-from services.backtest.records import read_table, records_of
-from services.edge_node.scorer import Scorer
+from services.backtest.records import Recording, records_of
+from services.edge_node.settings import EdgeSettings
 from services.runtime.log import Outgoing
 from streamgauge.errors import ConfigurationError
-from streamgauge.profiles.profile import load_profile
+from streamgauge.profiles.loaders.table import concatenated
+from streamgauge.profiles.profile import Profile, load_profile
 from tests.support.edge import edge_settings
 from tests.support.offline import offline_pass
-from tests.support.plant import plant_records, trained_bundle, write_profile
-from tests.support.plant_file import said_by, said_by_run, write_csv
+from tests.support.plant import LONG_PROFILE, plant_records, trained_bundle, write_profile
+from tests.support.plant_file import Said, said_by, said_by_chain, write_csv
 
 
 @pytest.fixture
@@ -30,18 +32,60 @@ def plant(tmp_path: Path) -> tuple[str, str]:
     return str(profile), str(file)
 
 
+def by_a_node(settings: EdgeSettings, file: Path, profile: Profile) -> Said:
+    with Recording([str(file)], profile) as recording:
+        whole = concatenated(recording.tables())
+    records, _ = records_of(whole, profile, 0)
+    sent = [Outgoing("records", r.key, r.value, (), 0, r.timestamp) for r in records]
+    return said_by(offline_pass(settings, sent, 1, "id").alerts.values())
+
+
 def test_the_alerts_are_those_of_a_node_on_the_same_records(plant: tuple[str, str], tmp_path: Path) -> None:
-    profile = load_profile(plant[0])
+    profile, file = load_profile(plant[0]), Path(plant[1])
     bundle = trained_bundle("autoencoder", profile.schema)
     bundle.save(tmp_path / "bundle")
-    table = read_table([plant[1]], profile)
     settings = edge_settings(tmp_path / "state", Path(plant[0]), pinned_bundle=tmp_path / "bundle")
-    run = run_chain(table, profile, Scorer(bundle, profile.schema), settings.alerts.policy(), lambda _: None)
-    sent = [Outgoing("records", r.key, r.value, (), 0, r.timestamp) for r in records_of(table, profile, 0)]
-    node = offline_pass(settings, sent, 1, "id")
-    assert len(run.alerts) > 20
-    assert said_by_run(run) == said_by(node.alerts.values())
-    assert not run.rejected
+    said = said_by_chain(file, profile, bundle, settings.alerts.policy())
+    assert len(said) > 20
+    assert said == by_a_node(settings, file, profile)
+
+
+@pytest.mark.parametrize("kind", ["wide", "long"])
+def test_one_tag_a_message_gives_a_nodes_alerts_from_either_kind_of_file(
+    plant: tuple[str, str], tmp_path: Path, kind: str
+) -> None:
+    """The last records are normal: a node waits for more where a backtest knows that there is none."""
+    (path := tmp_path / "long.toml").write_text(LONG_PROFILE)
+    profile, file = load_profile(path), Path(plant[1])
+    assert profile.long is not None
+    if kind == "long":
+        file = long_copy(file, tmp_path / "long.csv", profile)
+    bundle = trained_bundle("autoencoder", profile.schema)
+    bundle.save(tmp_path / "bundle")
+    settings = edge_settings(tmp_path / "state", path, pinned_bundle=tmp_path / "bundle")
+    said = said_by_chain(file, profile, bundle, settings.alerts.policy())
+    assert len(said) > 20
+    assert said == by_a_node(settings, file, profile)
+    wide = said_by_chain(Path(plant[1]), load_profile(plant[0]), bundle, settings.alerts.policy())
+    assert said == wide, "each record's tags come within its tick"
+    answer = backtest(Request(str(path), [str(file)], detector="pca"))
+    assert answer.measured.numbers["auc"] > 0.9
+    assert {attack.type for attack in answer.measured.attacks} <= {"bad", "attack"}
+
+
+def long_copy(file: Path, copy: Path, profile: Profile) -> Path:
+    """One tag a line."""
+    tags = [f.field for f in profile.numeric] + [f.field for f in profile.categorical]
+    with file.open() as rows, copy.open("w", newline="") as out:
+        reader = csv.DictReader(rows)
+        others = [name for name in reader.fieldnames or () if name not in tags]
+        writer = csv.DictWriter(out, [*others, "tag", "value"])
+        writer.writeheader()
+        for row in reader:
+            writer.writerows(
+                {**{name: row[name] for name in others}, "tag": tag, "value": row[tag]} for tag in tags
+            )
+    return copy
 
 
 def test_a_plant_that_misbehaves_is_found_and_told(plant: tuple[str, str], tmp_path: Path) -> None:
@@ -73,17 +117,25 @@ def test_the_page_needs_nothing_else_and_the_numbers_lie_beside(
 
 
 def test_which_rows_are_trained_on(plant: tuple[str, str]) -> None:
-    table = read_table([plant[1]], load_profile(plant[0]))
-    first_bad = int(np.flatnonzero(table.labels == 1)[0])
-    assert training_rows(table, None).sum() == first_bad
-    assert training_rows(table, "500").sum() == 500
-    assert training_rows(table, "2025-06-15T15:10:00").sum() == 200
-    each = training_rows(table, "each:100")
-    assert each.sum() == 600
-    assert set(table.entities[each]) == set(table.entities)
+    with Recording([plant[1]], load_profile(plant[0])) as recording:
+        table = concatenated(recording.tables())
+    known = survey([table])
+    assert known.rows == 4000
+
+    def trained(text: str | None, size: int) -> NDArray[np.bool_]:
+        choice = Choice(text, known)
+        return np.concatenate([choice.of(table.part(low, low + size)) for low in range(0, len(table), size)])
+
+    for size in (4000, 37):
+        assert trained(None, size).sum() == known.first_abnormal
+        assert trained("500", size).sum() == 500
+        assert trained("2025-06-15T15:10:00", size).sum() == 200
+        each = trained("each:100", size)
+        assert each.sum() == 600
+        assert set(table.entities[each]) == set(table.entities)
     for text, said in (("50", "50 of 4000 records"), ("4000", "4000 of 4000"), ("soon", "--train soon: write")):
         with pytest.raises(ConfigurationError, match=said):
-            training_rows(table, text)
+            backtest(Request(*plant[:1], [plant[1]], train=text))
 
 
 def test_what_is_wrong_is_one_line(

@@ -229,3 +229,41 @@ def test_a_columnar_message_holds_what_its_json_records_would(pump: Path) -> Non
     rows.sort(key=lambda row: float(row["t"]))
     assert rows == objects_of(options(pump), pump / "unpacked")
     assert (np.diff(messages.due) >= 0).all()
+
+
+LONG = '\nlayout = "long"\n[long]\ntag = "tag"\nvalue = "value"\ntick_s = 1\n[time]'
+
+
+def test_a_long_profile_sends_one_tag_a_message_from_either_kind_of_file(pump: Path) -> None:
+    profile = pump / "long.toml"
+    profile.write_text((pump / "timed.toml").read_text().replace("\n[time]", LONG))
+    unpacked = pump / "unpacked"
+    wide = options_of(str(profile), [pump / "*.csv"], send_labels=True, stop_row=2, topic="x")
+    sent = objects_of(wide, unpacked)
+    assert sent[:3] == [
+        {"t": 1000.0, "pump": "p0", "tag": "FIT101", "value": 0.0, "fault": "0"},
+        {"t": 1000.0, "pump": "p0", "tag": "LIT201", "value": 0.0, "fault": "0"},
+        {"t": 1000.0, "pump": "p0", "tag": "mode", "value": "a", "fault": "0"},
+    ]
+    (messages,) = messages_of(wide, unpacked)
+    assert messages.rows.tolist() == [0, 0, 0, 1, 1, 1]
+    assert messages.counts.tolist() == [1, 0, 0, 1, 0, 0], "a row is one record"
+    assert messages.keys == [b"p0"] * 3 + [b"p1"] * 3
+    (pump / "long").mkdir()
+    lines = [f"{r['t']},{r['pump']},{r['tag']},{r['value']},{r['fault']}" for r in sent]
+    (pump / "long" / "a.csv").write_text("\n".join(["t,pump,tag,value,fault", *lines, "1002,p2,other,on,0", ""]))
+    long = options_of(str(profile), [pump / "long"], send_labels=True, topic="x")
+    assert objects_of(long, unpacked)[:6] == sent
+    assert objects_of(long, unpacked)[6]["value"] == "on"
+    by_stage = options_of(str(profile), [pump / "long"], sites="2", split="stage")
+    assert [r["tag"] for r in objects_of(by_stage, unpacked)] == ["FIT101", "LIT201", "mode", "mode"] * 2
+    stuck = options_of(str(profile), [pump / "long"], faults=["stuck:FIT101:0.1:5s"])
+    with pytest.raises(ConfigurationError, match=r"--fault stuck: .* hold one tag a line"):
+        objects_of(stuck, unpacked)
+    with pytest.raises(ConfigurationError, match="some of the files"):
+        objects_of(options_of(str(profile), [pump / "*.csv", pump / "long"]), unpacked)
+    with pytest.raises(ConfigurationError, match="--columnar 5: profile 'pump' has layout = 'long'"):
+        options_of(str(profile), [pump / "long"], columnar=5)
+    (pump / "long" / "a.csv").write_text("t,pump,tag,value,fault\n1000,p0,FIT101,wet,0\n")
+    with pytest.raises(DataError, match="wet"):
+        objects_of(long, unpacked)
