@@ -50,13 +50,13 @@ ENDS = 2
 POOR = 0.5
 """A class of which no row finds so much of the records is poor."""
 WHY: Mapping[str, str] = {
-    "command-injection": "actuators stand as the controllers never let them stand together, and their feedback says "
-    "so; what is missed are those that change little by themselves, such as a dosing pump",
-    "replay": "what is shown are the sensor's own readings of the minutes before, each of them usual; only that they "
-    "do not fit the other tags tells, and where the tags are those of a whole stage hardly that",
+    "command-injection": "actuators stand as the controllers never let them stand together, and their feedback "
+    "says so; what is missed are those that change little by themselves, such as a dosing pump",
+    "replay": "what is shown are the sensor's own readings of the minutes before, each of them usual; only that "
+    "they do not fit the other tags tells, and where the tags are those of a whole stage hardly that",
     "data-injection": "one sensor of 25, and half of the attacks drift slowly: they begin within the noise",
-    "denial-of-service": "the last reading stays, which one record does not show; a sensor without noise at zero flow "
-    "stands still anyway",
+    "denial-of-service": "the last reading stays, which one record does not show; a flow that stands at 0 stands "
+    "still anyway",
     "timing": "readings and commands are right, minutes late; nothing shows before what is late has changed",
     "control-logic": "no reading and no command is false; nothing at all happens before the changed set point is "
     "reached",
@@ -114,10 +114,10 @@ def _seen(rows: list[Result]) -> list[str]:
     return [
         "## What there is to see",
         "",
-        "Each attack is set against a twin: the same plant with the same noise, without this attack. A record *shows* "
-        f"it where a reading is off by more than {SHOWN_BY:g} standard deviations of the sensor's noise, or an actuator "
-        "stands otherwise. What does not show, nobody can find; what shows may still be as usual as what it replaces, "
-        "such as a tank that is filled some minutes later.",
+        "Each attack is set against a twin: the same plant with the same noise, without this attack. A record "
+        f"*shows* it where a reading is off by more than {SHOWN_BY:g} standard deviations of the sensor's noise, "
+        "or an actuator stands otherwise. What does not show in one record can at best be found in several; what "
+        "shows may still be as usual as what it replaces, such as a tank that is filled some minutes later.",
         "",
         *markdown_table(
             ["", *CLASSES],
@@ -173,11 +173,12 @@ def _stream(rows: list[Result]) -> list[str]:
     lines = [
         "## Figure 3: over the stream",
         "",
-        "Every record is decided before it is learned from, by what was learned up to then (`learned once`: before the "
-        "first attack). The paper's figure is an accuracy, and an accuracy follows the share of attacks: never alarming "
-        "stands below. *Balanced* is the mean of recall and of the share of other records without an alarm; never "
-        "alarming has 50 there, always alarming too. Its rise contains which attacks happened to come when, so the "
-        "difference to the same detector that learned once, on the same records, is what learning on brings.",
+        "Every record is decided before it is learned from, by what was learned up to then (*learned once*: "
+        "before the first attack). The paper's figure is an accuracy, and an accuracy follows the share of "
+        "attacks: never alarming stands below. *Balanced* is the mean of recall and of the share of other records "
+        "without an alarm; never alarming has 50 there, always alarming too. Its rise contains which attacks "
+        "happened to come when, so the difference to the same detector that learned once, on the same records, is "
+        "what learning on brings.",
         "",
     ]
     names = (("balanced", "balanced accuracy"), ("accuracy", "accuracy"))

@@ -14,8 +14,8 @@ class Twins:
     """Follows a plant with scheduled attacks; each attack is set against a copy made just before it.
 
     Both draw the same noise, so that what differs is the attack's doing: its own falsehood or what the plant did
-    because of it. A record that does not differ cannot be told from a normal one by anybody. One that does may
-    still be as usual as the other: a valve that opens a minute early opens all the same.
+    because of it. One that differs may still be as usual as the other: a valve that opens a minute early opens all
+    the same.
     """
 
     def __init__(self, plant: Plant) -> None:

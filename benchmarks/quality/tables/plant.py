@@ -151,15 +151,12 @@ def _late() -> Section:
         return Row(f"stream-{key}", label, run, {**effort, "once": once})
 
     dynamic, alone = (federation("dynamic_pca", mode, rounds=1) for mode in ("federated", "local"))
-    lstm = federation("lstm", settings=SPAN, rounds=STREAM_ROUNDS)
     contrastive = federation("contrastive", rounds=STREAM_ROUNDS)
     rows = (
         row("dynamic", "`dynamic_pca`, with verdicts", dynamic),
         row("dynamic-alone", "`dynamic_pca`, with verdicts, each plant alone", alone),
         row("dynamic-once", "`dynamic_pca`, learned once", dynamic, once=True),
         row("dynamic-none", "`dynamic_pca`, no verdicts", dynamic, None),
-        row("lstm", "`lstm`, span 4, with verdicts", lstm),
-        row("lstm-once", "`lstm`, span 4, learned once", lstm, once=True),
         row("contrastive", "`contrastive`, with verdicts", contrastive),
         row("contrastive-once", "`contrastive`, learned once", contrastive, once=True),
         row(
@@ -183,8 +180,8 @@ def _late() -> Section:
             tuning=TUNING,
             remarks=(
                 FEDERATED.format(rounds=STREAM_ROUNDS),
-                "`contrastive` learns the classes from verdicts; `dynamic_pca` and `lstm` only leave out what "
-                "they call abnormal; the trees do not alarm before the first verdict on an attack.",
+                "`contrastive` learns the classes from verdicts; `dynamic_pca` only leaves out what they call "
+                "abnormal; the trees do not alarm before the first verdict on an attack.",
             ),
         ),
         COLUMNS,
@@ -193,7 +190,6 @@ def _late() -> Section:
             Comparison("stream-dynamic", "stream-dynamic-once", "recall_mean"),
             Comparison("stream-dynamic", "stream-dynamic-none", "recall_mean"),
             Comparison("stream-dynamic", "stream-dynamic-alone", "recall_mean"),
-            Comparison("stream-lstm", "stream-lstm-once", "recall_mean"),
             Comparison("stream-contrastive", "stream-contrastive-once", "recall_mean"),
         ),
     )
