@@ -42,12 +42,11 @@ class TopicCounts:
 
 @dataclass
 class Counts:
-    """Totals of a node; `verdicts` by what became of them."""
+    """Totals of a node."""
 
     abnormal: int = 0
     alerts: int = 0
     topics: defaultdict[str, TopicCounts] = field(default_factory=lambda: defaultdict(TopicCounts))
-    verdicts: Counter[str] = field(default_factory=Counter)
 
     @property
     def scored(self) -> int:
@@ -62,13 +61,12 @@ class Counts:
     def to_state(self) -> dict[str, Any]:
         """As JSON-able values."""
         topics = {topic: counts.to_state() for topic, counts in self.topics.items()}
-        verdicts = dict(self.verdicts)
-        return {"abnormal": self.abnormal, "alerts": self.alerts, "verdicts": verdicts, "topics": topics}
+        return {"abnormal": self.abnormal, "alerts": self.alerts, "topics": topics}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Counts:
-        """The inverse of `to_state`; checkpoints of older versions have no topics or verdicts."""
-        counts = cls(state["abnormal"], state["alerts"], verdicts=Counter(state.get("verdicts", {})))
+        """The inverse of `to_state`; checkpoints of older versions have no topics, and their totals are left."""
+        counts = cls(state["abnormal"], state["alerts"])
         for topic, values in state.get("topics", {}).items():
             counts.topics[topic] = TopicCounts.from_state(values)
         return counts

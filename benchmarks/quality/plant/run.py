@@ -9,32 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.quality.figures import decisions
-from benchmarks.quality.plant.learning import (
-    ROUNDS,
-    Known,
-    Learn,
-    Score,
-    alarm_line,
-    federation,
-    normal_part,
-    with_stream,
-)
+from benchmarks.quality.plant.learning import Known, Learn, Score, alarm_line, normal_part, with_stream
 from benchmarks.quality.plant.streams import EVERY_S, Stream
 from benchmarks.quality.table import Outcome
 from streamgauge.evaluation.metrics import auc
 from streamgauge.plant.attacks import CLASSES
-from streamgauge.simulation.config import Mode
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-BLOCKS = ROUNDS
-"""Of the hours with attacks: each is scored by the model of one round more."""
-RETRAINED = 3
+RETRAINED = 6
 """Stretches of the hours with attacks; after each, the plants learn anew with what is known by then."""
 SETTLED_S = 1800
 """A process is taken as calm so long after an attack."""
-ENDS = 1
-"""Blocks at the beginning and at the end each whose accuracy the table prints."""
 
 
 @dataclass
@@ -60,53 +46,48 @@ class Margins:
             values[rows] = score(stream, rows + stream.normal) / line
 
 
-def normal_only(streams: Sequence[Stream], detector: str, mode: Mode, floor: float, seed: int) -> Outcome:
-    """Learned without attacks; scored by the last round's model, and block by block by the rounds' models."""
-    known = [normal_part(stream) for stream in streams]
-    growing, last = Margins(streams), Margins(streams)
-
-    def watch(number: int, score: Score) -> None:
-        growing.score(score, known, number - 1, BLOCKS)
-
-    last.score(federation(detector, mode, floor, watch)(streams, known, seed), known, 0, 1)
-    return outcome(last, growing)
-
-
-def normal_only_baseline(streams: Sequence[Stream], learn: Learn, seed: int) -> Outcome:
-    """The same of a baseline, which knows no rounds."""
+def normal_only(streams: Sequence[Stream], learn: Learn, seed: int) -> Outcome:
+    """Learned without attacks."""
     known = [normal_part(stream) for stream in streams]
     margins = Margins(streams)
     margins.score(learn(streams, known, seed), known, 0, 1)
-    return outcome(margins, margins)
+    return outcome(margins)
 
 
-def with_verdicts(streams: Sequence[Stream], learn: Learn, late_s: int | None, seed: int) -> Outcome:
-    """Learned anew after every stretch of the hours with attacks; every stretch is scored before it is learned."""
+def along_the_stream(
+    streams: Sequence[Stream], learn: Learn, late_s: int | None, seed: int, *, once: bool = False
+) -> Outcome:
+    """Learned anew after every stretch of the hours with attacks; every stretch is scored before it is learned.
+
+    `once`: only before the first stretch, model and line.
+    """
     margins = Margins(streams)
     for part in range(RETRAINED):
-        known = [with_stream(s, s.normal + part * (len(s.kind) - s.normal) // RETRAINED, late_s) for s in streams]
-        margins.score(learn(streams, known, seed), known, part, RETRAINED)
-    return outcome(margins, margins)
+        if not part or not once:
+            known = [
+                with_stream(s, s.normal + part * (len(s.kind) - s.normal) // RETRAINED, late_s) for s in streams
+            ]
+            score = learn(streams, known, seed)
+        margins.score(score, known, part, RETRAINED)
+    return outcome(margins)
 
 
-def outcome(margins: Margins, growing: Margins) -> Outcome:
-    """Figure 2 of `margins`, Figure 3 of `growing`."""
+def outcome(margins: Margins) -> Outcome:
+    """Figure 2, and Figure 3 stretch by stretch."""
     streams = margins.streams
     tests = [slice(s.normal, None) for s in streams]
     kind = np.concatenate([s.kind[t] for s, t in zip(streams, tests, strict=True)])
     number = np.concatenate([1000 * i + s.number[t] for i, (s, t) in enumerate(zip(streams, tests, strict=True))])
-    false = np.concatenate([s.false[t] for s, t in zip(streams, tests, strict=True)])
+    shows = np.concatenate([s.shows[t] for s, t in zip(streams, tests, strict=True)])
     calm = np.concatenate([_calm(s.truth[t]) for s, t in zip(streams, tests, strict=True)])
     values = np.concatenate(margins.values)
     alarm, truth = values >= 1.0, kind >= 0
-    blocks = _accuracies(growing)
+    blocks = _stretches(margins)
     figures = {
         **decisions(alarm, truth),
         "auc": auc(values[~truth], values[truth]),
         "false_alarms_calm": float(alarm[calm].mean()),
         "recall_saw": float((values[truth] > np.quantile(values[~truth], 0.99)).mean()),
-        "first": float(np.mean(blocks["accuracy"][:ENDS])),
-        "last": float(np.mean(blocks["accuracy"][-ENDS:])),
     }
     recalls = []
     for i, name in enumerate(CLASSES):
@@ -118,11 +99,9 @@ def outcome(margins: Margins, growing: Margins) -> Outcome:
         recalls.append(figures[f"recall_{name}"])
         figures[f"found_{name}"] = float(np.isin(attacks, number[of & alarm]).mean())
         figures[f"attacks_{name}"] = float(len(attacks))
-        figures[f"shows_false_{name}"] = float(false[of].mean())
-        if (of & false).any():
-            figures[f"recall_false_{name}"] = float(alarm[of & false].mean())
-        if (of & ~false).any():
-            figures[f"recall_true_{name}"] = float(alarm[of & ~false].mean())
+        figures[f"shows_{name}"] = float(shows[of].mean())
+        if (of & shows).any():
+            figures[f"recall_shown_{name}"] = float(alarm[of & shows].mean())
     figures["recall_mean"] = float(np.mean(recalls))
     return Outcome(figures, blocks)
 
@@ -134,17 +113,22 @@ def _calm(truth: Bools) -> Bools:
     return np.asarray(ended == 0)
 
 
-def _accuracies(margins: Margins) -> dict[str, list[float]]:
-    """Share of right decisions in every block, all plants together; and of never alarming."""
-    right: list[list[Bools]] = [[] for _ in range(BLOCKS)]
-    silent: list[list[Bools]] = [[] for _ in range(BLOCKS)]
-    for stream, values in zip(margins.streams, margins.values, strict=True):
-        truth = stream.truth[stream.normal :]
-        parts = np.array_split(np.arange(len(values)), BLOCKS)
-        for i, rows in enumerate(parts):
-            right[i].append((values[rows] >= 1.0) == truth[rows])
-            silent[i].append(~truth[rows])
-    return {
-        name: [float(np.concatenate(block).mean()) for block in blocks]
-        for name, blocks in (("accuracy", right), ("never", silent))
-    }
+def _stretches(margins: Margins) -> dict[str, list[float]]:
+    """In every stretch, all plants together: accuracy, that of never alarming, mean of recall and specificity.
+
+    A stretch without an attack, or with nothing else, has the accuracy as the last.
+    """
+    found: dict[str, list[float]] = {"accuracy": [], "never": [], "balanced": []}
+    for part in range(RETRAINED):
+        alarms, truths = [], []
+        for stream, values in zip(margins.streams, margins.values, strict=True):
+            rows = np.array_split(np.arange(len(values)), RETRAINED)[part]
+            alarms.append(values[rows] >= 1.0)
+            truths.append(stream.truth[stream.normal :][rows])
+        alarm, truth = np.concatenate(alarms), np.concatenate(truths)
+        right = alarm == truth
+        sides = [right[side].mean() for side in (truth, ~truth) if side.any()]
+        found["accuracy"].append(float(right.mean()))
+        found["never"].append(float((~truth).mean()))
+        found["balanced"].append(float(np.mean(sides)))
+    return found

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.quality.__main__ import main
-from benchmarks.quality.plant.learning import Known, alarm_line, normal_part, pooled_baseline, with_stream
+from benchmarks.quality.plant.learning import Known, Score, alarm_line, normal_part, pooled_baseline, with_stream
 from benchmarks.quality.plant.report import extra, plot
-from benchmarks.quality.plant.run import BLOCKS, Margins, outcome
+from benchmarks.quality.plant.run import RETRAINED, Margins, along_the_stream, outcome
 from benchmarks.quality.plant.streams import BLOCK, EVERY_S, NORMAL, PURPOSES, Stream, plants
+from benchmarks.quality.plant.twins import Twins
 from benchmarks.quality.result import result_of
 from benchmarks.quality.runs import Run
 from benchmarks.quality.table import TABLES
-from streamgauge.plant.attacks import CLASSES
+from streamgauge.plant.attacks import CLASSES, Attack
+from streamgauge.plant.plant import Plant
 
 FIRST = BLOCK * len(PURPOSES)
 
@@ -37,7 +40,7 @@ def test_the_normal_part_has_no_attack_and_a_seed_makes_the_same_streams() -> No
         assert s.x.shape == (90, 51)
         assert not s.truth[: s.normal].any()
         assert s.truth[s.normal]
-        assert not s.false[~s.truth].any()
+        assert not s.shows[~s.truth].any()
         assert ((s.number >= 0) == s.truth).all()
     plants.cache_clear()
     np.testing.assert_array_equal(plants(7, 2, 30, 60)[1].x, known[1].x)
@@ -93,13 +96,41 @@ def test_figures_of_one_who_knows_and_of_one_who_never_alarms() -> None:
         (silent, lambda st, rows: np.full(len(rows), -1.0)),
     ):
         margins.score(score, known, 0, 1)
-    right = outcome(knowing, silent)
+    right, quiet = outcome(knowing), outcome(silent)
     assert all(right.figures[f"recall_{name}"] == 1.0 for name in CLASSES)
-    assert right.figures["found_timing"] == 1.0
+    assert right.figures["recall_shown_timing"] == right.figures["found_timing"] == 1.0
     assert right.figures["attacks_replay"] == 2.0
     assert right.figures["false_alarms"] == 0.0
-    assert right.details["accuracy"] == right.details["never"]
-    assert len(right.details["never"]) == BLOCKS
+    assert right.details["balanced"] == right.details["accuracy"] == [1.0] * RETRAINED
+    assert quiet.details["accuracy"] == quiet.details["never"]
+    assert quiet.details["balanced"] == [0.5] * RETRAINED
+
+
+@pytest.mark.parametrize(("once", "learned"), [(False, RETRAINED), (True, 1)])
+def test_every_stretch_is_decided_by_what_was_known_before_it(once: bool, learned: int) -> None:
+    s, known_rows = stream(), []
+
+    def learn(_: Sequence[Stream], known: Sequence[Known], __: int) -> Score:
+        (part,) = known
+        known_rows.append(int(part.usable.sum()))
+        return lambda st, rows: st.truth[rows].astype(np.float64)
+
+    along_the_stream([s], learn, None, 0, once=once)
+    every = (len(s.kind) - s.normal) // RETRAINED
+    assert known_rows == [s.normal + i * every for i in range(learned)]
+
+
+def test_an_attack_shows_where_the_plant_differs_from_one_without_it() -> None:
+    plant = Plant(3)
+    start = 40
+    plant.attack(Attack("data-injection", ("LIT101",), start, 20, offset=2.0))  # 3 standard deviations
+    plant.attack(Attack("data-injection", ("LIT301",), start + 60, 20, offset=20.0))
+    plant.attack(Attack("control-logic", ("MV101",), start + 120, 20, set={"t101_high": 1290.0}))
+    twins = Twins(plant)
+    shown = [twins.step()[1] for _ in range(start + 160)]
+    assert not any(shown[: start + 60])
+    assert all(shown[start + 60 : start + 80])
+    assert not any(shown[start + 80 :]), "the set point is not reached in so short a time"
 
 
 def test_without_verdicts_on_attacks_trees_do_not_alarm() -> None:
@@ -117,7 +148,7 @@ def test_the_page_prints_the_papers_figures_and_needs_no_data_folder(
     assert main(["plant", "--list"]) == 0
     margins = Margins([s])
     margins.score(lambda st, rows: st.x[rows, 0].astype(np.float64), [normal_part(s)], 0, 1)
-    found = outcome(margins, margins)
+    found = outcome(margins)
     runs = {
         row.key: [Run(seed, dict(found.figures), dict(found.details), 1.0, "abc") for seed in (0, 1)]
         for row in table.rows
