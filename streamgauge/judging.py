@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 CHUNK = 1024
 """Rows scored at once; bounds the memory of a pass over the hold-out."""
+MIN_CONFIRMED = 8
+"""Confirmed attack records below which they say too little to count in a vote."""
+CONFIRMED_SHARE = 0.2
+"""Of the abnormal records in a vote's AUC, by weight: as much as each of the four kinds of corruption."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,13 @@ class HeldOut:
         x: (n, window * width) float32, standardised.
         half: (n,) bool; True rows set the recalibrated threshold, False rows count its false alarms.
         groups: (width,) feature of each column, so that corruptions keep one-hot groups valid.
+        confirmed: (m, width) float32, standardised: records that people called attacks; None where there are none.
     """
 
     x: NDArray[np.float32]
     half: NDArray[np.bool_]
     groups: NDArray[np.int64]
+    confirmed: NDArray[np.float32] | None = None
 
 
 def score_rows(
@@ -142,14 +148,20 @@ def _quality(
     held_out: HeldOut,
     corrupted: NDArray[np.float32],
 ) -> tuple[float, float]:
-    """AUC against the corrupted copies, and false alarms of one half at the other half's 99 % quantile.
+    """AUC against what is abnormal, and false alarms of one half at the other half's 99 % quantile.
 
+    From `MIN_CONFIRMED` on, confirmed attacks are `CONFIRMED_SHARE` of what is abnormal, else corruptions are all.
     The AUC is NaN where a score is not finite: such records would be set aside, not alarmed.
     """
     clean, abnormal = (score_rows(detector, *model, x) for x in (held_out.x, corrupted))
     if not (np.isfinite(clean).all() and np.isfinite(abnormal).all()):
         return np.nan, 1.0
     quality = auc(clean, abnormal)
+    if held_out.confirmed is not None and len(held_out.confirmed) >= MIN_CONFIRMED:
+        attacks = score_rows(detector, *model, held_out.confirmed)
+        if not np.isfinite(attacks).all():
+            return np.nan, 1.0
+        quality += CONFIRMED_SHARE * (auc(clean, attacks) - quality)
     calibrating, checking = clean[held_out.half], clean[~held_out.half]
     if not (len(calibrating) and len(checking)):
         return quality, 0.0

@@ -15,6 +15,7 @@ from services.edge_node.alerts import AlertWriter
 from services.edge_node.bundle import Bundle
 from services.edge_node.checkpoint import Checkpoint
 from services.edge_node.context_topic import ContextTopic, Worker
+from services.edge_node.feedback import Feedback
 from services.edge_node.found_topics import FoundTopics
 from services.edge_node.link import FederationLink
 from services.edge_node.loop import EdgeLoop, checkpoint_path
@@ -102,9 +103,13 @@ class EdgeNode:
         self._producer = clients.producer(settings.records, f"{settings.node}-alerts", stop)
         self._trainer = TrainerClient(settings.state_dir / "trainer", trainer)
         self._link: FederationLink | None = None
+        self._feedback: Feedback | None = None
         learner = self._learner(saved, detector)
         node = self._node(saved, learner)
-        federation = None if settings.pinned_bundle else self._federation(saved, learner, schema, detector)
+        federation = None
+        if settings.pinned_bundle is None:
+            self._feedback = self._people(saved, learner)
+            federation = (*self._federation(saved, learner, schema, detector), self._feedback)
         reporter = Reporter(
             settings,
             self._profiles,
@@ -138,6 +143,8 @@ class EdgeNode:
         if self._link is not None and self._link.ident is not None:  # started, even if it has failed since
             self._link.close()
         self.loop.saver.close()
+        if self._feedback is not None:
+            self._feedback.close()
         self._consumer.close()
         self._producer.close()
         self._guard.close()
@@ -205,6 +212,13 @@ class EdgeNode:
         trusted = {settings.aggregator: load_verify_key(settings.aggregator_key_file)}
         self._link = FederationLink(self._connect, self._topics, settings.federation, trusted, self._stop)
         return participation, self._link
+
+    def _people(self, saved: Checkpoint, learner: Learner) -> Feedback:
+        """People's verdicts on this node's alerts."""
+        settings = self._settings
+        consumer = self._clients.consumer(settings.records, f"{settings.node}-feedback")
+        counts = saved.counts.verdicts
+        return Feedback(settings, self._topics.feedback, consumer, self._consumer.end, learner, counts)
 
     def _connect(self) -> tuple[Consumer, Consumer, Producer]:
         cluster, name = self._settings.federation_cluster, self._settings.node

@@ -42,11 +42,12 @@ class TopicCounts:
 
 @dataclass
 class Counts:
-    """Totals of a node."""
+    """Totals of a node; `verdicts` by what became of them."""
 
     abnormal: int = 0
     alerts: int = 0
     topics: defaultdict[str, TopicCounts] = field(default_factory=lambda: defaultdict(TopicCounts))
+    verdicts: Counter[str] = field(default_factory=Counter)
 
     @property
     def scored(self) -> int:
@@ -61,12 +62,13 @@ class Counts:
     def to_state(self) -> dict[str, Any]:
         """As JSON-able values."""
         topics = {topic: counts.to_state() for topic, counts in self.topics.items()}
-        return {"abnormal": self.abnormal, "alerts": self.alerts, "topics": topics}
+        verdicts = dict(self.verdicts)
+        return {"abnormal": self.abnormal, "alerts": self.alerts, "verdicts": verdicts, "topics": topics}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Counts:
-        """The inverse of `to_state`; checkpoints of older versions have no topics, and their totals are left."""
-        counts = cls(state["abnormal"], state["alerts"])
+        """The inverse of `to_state`; checkpoints of older versions have no topics or verdicts."""
+        counts = cls(state["abnormal"], state["alerts"], verdicts=Counter(state.get("verdicts", {})))
         for topic, values in state.get("topics", {}).items():
             counts.topics[topic] = TopicCounts.from_state(values)
         return counts

@@ -88,7 +88,8 @@ def _release(arrays: Arrays) -> ModelState:
 
 
 def _judge(values: Values, arrays: Arrays) -> tuple[Values, Arrays]:
-    held_out = HeldOut(_scaled(arrays, "x"), arrays["half"], arrays["groups"])
+    confirmed = _scaled(arrays, "confirmed") if "confirmed" in arrays else None
+    held_out = HeldOut(_scaled(arrays, "x"), arrays["half"], arrays["groups"], confirmed)
     candidate = unprefixed("candidate", arrays)
     judgement, taken = judge(
         _detector(values), _release(arrays), candidate, held_out, VotePolicy(**values["policy"]), values["seed"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from services.edge_node.bundle import Bundle
 from services.edge_node.checkpoint import Checkpoint
+from services.edge_node.feedback import Feedback
 from services.edge_node.link import FederationLink
 from services.edge_node.node import Node
 from services.edge_node.participation import Participation
@@ -49,7 +50,7 @@ class EdgeLoop:
         settings, schema: of the node and its profile.
         consumer, producer: of the records cluster.
         sources, node, guard: what is read, what it does to the state, protection against poison.
-        participation, link: the federation's side; None where a pinned bundle is used.
+        participation, link, feedback: the federation's side, and people's; None where a pinned bundle is used.
         reporter: status and metrics.
         identity: of the checkpoint.
         reach: told of each step; tests end the process there.
@@ -63,7 +64,7 @@ class EdgeLoop:
         sources: Sources,
         node: Node,
         guard: PoisonGuard,
-        federation: tuple[Participation, FederationLink] | None,
+        federation: tuple[Participation, FederationLink, Feedback] | None,
         reporter: Reporter,
         identity: dict[str, str],
         reach: Callable[[str], None] = lambda _: None,
@@ -73,11 +74,13 @@ class EdgeLoop:
         self.sources, self.node, self.guard = sources, node, guard
         self.participation = federation[0] if federation else None
         self.link = federation[1] if federation else None
+        self.feedback = federation[2] if federation else None
         self.reporter, self.identity, self.reach = reporter, identity, reach
         self.saver = Saver(checkpoint_path(settings), self._state, reach)
         now = time.monotonic()
         self._commit_due = Due(settings.commit_interval_s, now)
         self._checkpoint_due = Due(settings.checkpoint_interval_s, now)
+        self._feedback_due = Due(settings.commit_interval_s, now)
         self._status_due = Due(settings.status_interval_s, now)
         self._topics_due = Due(settings.new_topics_interval_s, now)
 
@@ -108,6 +111,9 @@ class EdgeLoop:
         if self.participation is not None:
             self.take_part(self.participation)
         now = time.monotonic()
+        if self.feedback is not None and self._feedback_due(now):
+            self.feedback.turn(self.sources.contexts)
+            self.reach("judged")
         if self._commit_due(now):
             self.commit()
         if self._checkpoint_due(now):

@@ -26,6 +26,11 @@ class EdgeMetrics:
         self.unexplained = Counter(
             f"{prefix}_unexplained_alerts_total", "Alert messages without explanation.", registry=registry
         )
+        # People's verdicts on alerts, by what became of them (ADR 038): learned, changed, not_kept, elsewhere,
+        # windows, nothing_to_take_back, unreadable.
+        self.verdicts = Counter(
+            f"{prefix}_verdicts_total", "People's verdicts on alerts.", ["outcome"], registry=registry
+        )
         # Dead letters by reason.
         self.dead_letters = Counter(
             f"{prefix}_dead_letters_total", "Dead letters.", ["topic", "reason"], registry=registry

@@ -71,6 +71,8 @@ class Node:
         self._steps: dict[str, ScoringSteps] = {}
         self._profiles = profiles
         self._dead_letters = f"{settings.topic_prefix}dead-letters"
+        # Of single records only: a window is more than its last record.
+        self._keeps_evidence = settings.pinned_bundle is None and learner.policy.window == 1
 
     def step(self, records: Records, contexts: Contexts, now: float) -> list[Outgoing]:
         """Handle records; returns all that must be acknowledged before they count as handled.
@@ -218,8 +220,9 @@ class Node:
             return batch.payload(i, scorer, scorer.bundle.info.threshold)
 
         rows = np.zeros(len(scores), np.int64) if batch.rows is None else batch.rows
+        x = batch.x if self._keeps_evidence else None
         return context.grouper.step(
-            ScoredBatch(decoded.times, decoded.entities, scores, batch.raw, batch.offsets, rows), payload
+            ScoredBatch(decoded.times, decoded.entities, scores, batch.raw, batch.offsets, rows, x), payload
         )
 
     def _learn(self, partition: Partition, context: PartitionContext) -> None:

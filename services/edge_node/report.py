@@ -139,6 +139,8 @@ class Reporter:
         self._add("abnormal", node.counts.abnormal, metrics.abnormal.inc)
         self._add("alerts", node.counts.alerts, metrics.alerts.inc)
         self._add("unexplained", node.unexplained, metrics.unexplained.inc)
+        for outcome, n in node.counts.verdicts.items():
+            self._add(f"verdicts {outcome}", n, metrics.verdicts.labels(outcome).inc)
         for topic, counts in node.counts.topics.items():
             self._sources.counted(topic, counts)
         self._sources.lag(loop.consumer, loop.sources.contexts)

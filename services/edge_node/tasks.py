@@ -123,6 +123,8 @@ class Workshop:
         values = self._values("judge") | {"policy": asdict(VotePolicy()), "seed": candidate.round}
         arrays = self._scaler(model) | self._release(model) | prefixed("candidate", weights)
         arrays |= {"x": held_out.x, "half": held_out.half, "groups": self.schema.groups()}
+        if len(confirmed := self.learner.judged.rows(1.0)["x"]):
+            arrays["confirmed"] = confirmed
 
         def read(result: Values, taken: Arrays) -> Answer:
             vote = Vote(
@@ -142,7 +144,8 @@ class Workshop:
         held_out = self.learner.holdout()
         names = sorted(set(held_out.entities))
         index = {name: i for i, name in enumerate(names)}
-        x, y = self.learner.training_rows()
+        # Without judged alerts: all of their rows score above a line, which says little of where it should be.
+        x, y = self.learner.training_rows(judged=False)
         labelled = ~np.isnan(y)
         alerts = self.settings.alerts
         values = self._values("calibrate") | {

@@ -67,12 +67,13 @@ class OpenAlert:
     """Mutable state of an open alert; `AlertGrouper` works on it.
 
     ``last_at`` and ``worst_at`` are indices into the batch being handled, -1 where ``last`` and ``worst`` stand.
+    ``marks`` are those of the batch that made the count double, whose rows are kept as evidence.
     ``growth`` is (count, last_at, worst_at, number of scores) at the last doubling within this batch.
     """
 
     __slots__ = (
-        "continues", "count", "end", "entity", "first", "first_payload", "growth", "last", "last_at", "peak",
-        "scores", "start", "touched", "worst", "worst_at", "worst_payload",
+        "continues", "count", "end", "entity", "first", "first_payload", "growth", "last", "last_at", "marks",
+        "peak", "scores", "start", "touched", "worst", "worst_at", "worst_payload",
     )  # fmt: skip
 
     def __init__(
@@ -88,6 +89,7 @@ class OpenAlert:
         self.peak = first.score * WORSE
         self.last_at = self.worst_at = -1
         self.growth: tuple[int, int, int, int] | None = None
+        self.marks: list[int] = []
         self.touched = False
 
     def expiry(self) -> tuple[float, int, int, str]:
@@ -103,6 +105,7 @@ class OpenAlert:
         if time >= self.end:
             self.end, self.last_at = time, i
         if not count & (count - 1):
+            self.marks.append(i)
             # Replaces an earlier doubling of the same batch: only the last one is sent.
             self.growth = (count, self.last_at, self.worst_at, len(self.scores))
 

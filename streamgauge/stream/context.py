@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,13 @@ FORMAT = 3
 """Rises when the state's form changes; another one is refused."""
 
 
+class LogMark(NamedTuple):
+    """How far a log was read: its incarnation, empty before the first look, and the next offset."""
+
+    incarnation: str = ""
+    next_offset: int = 0
+
+
 @dataclass
 class PartitionContext:
     """State of one source partition; moves with it from owner to owner.
@@ -36,6 +43,7 @@ class PartitionContext:
         reorder: records that wait for earlier ones, of sources that send out of order.
         health: what was last seen of each entity.
         first_time: event time of the first record; the warm-up counts from here. None before it.
+        feedback: how far people's verdicts on this partition's alerts were handled.
     """
 
     topic_incarnation: str
@@ -47,6 +55,7 @@ class PartitionContext:
     reorder: Reorder
     health: SourceHealth
     first_time: float | None = None
+    feedback: LogMark = field(default_factory=LogMark)
 
     @classmethod
     def fresh(
@@ -62,6 +71,7 @@ class PartitionContext:
         self.sequences = SequenceStates(self.sequences.max_entities)
         self.pivot = Pivot(self.pivot.max_entities)
         self.health = SourceHealth()
+        self.grouper.evidence.clear()
 
     @property
     def low_watermark(self) -> int:
@@ -104,6 +114,7 @@ class PartitionContext:
             "reorder": self.reorder.to_state(),
             "health": self.health.to_state(),
             "first_time": self.first_time,
+            "feedback": list(self.feedback),
         }
 
     @classmethod
@@ -133,6 +144,7 @@ class PartitionContext:
                 Reorder.from_state(state["reorder"]) if "reorder" in state else Reorder(),
                 SourceHealth.from_state(state["health"]) if "health" in state else SourceHealth(),
                 None if first_time is None else float(first_time),
+                LogMark(*state.get("feedback", ())),
             )
         except (KeyError, TypeError, ValueError, zlib.error) as error:
             raise StateError(f"context is damaged ({error!r}); delete it to start afresh") from error

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from streamgauge.names import Names
 from streamgauge.stream.alerts import AlertChange, CloseReason, Hit, OpenAlert, Payload
+from streamgauge.stream.evidence import Evidence, EvidenceRow
 
 OTHER_ENTITIES = "(other entities)"
 """Name of the one alert shared by entities beyond `GroupingPolicy.max_entities`."""
@@ -51,6 +52,7 @@ class ScoredBatch:
         raw: (n,) raw scores.
         offsets: (n,) int64, position of the message in the log.
         rows: (n,) int64, row within the message.
+        x: (n, d) float32, encoded records, of which some are kept as evidence; None keeps none.
     """
 
     times: NDArray[np.float64]
@@ -59,6 +61,7 @@ class ScoredBatch:
     raw: NDArray[np.floating]
     offsets: NDArray[np.int64]
     rows: NDArray[np.int64]
+    x: NDArray[np.float32] | None = None
 
     def hit(self, i: int) -> Hit:
         """Record `i` as an alert refers to it."""
@@ -85,6 +88,8 @@ class AlertGrouper:
         self.policy = policy
         self.overflowed = 0
         """Abnormal records that went into the shared alert because too many others were open."""
+        self.evidence = Evidence()
+        """Rows of open and closed alerts, for people's verdicts."""
         self._watermark = -np.inf
         self._open: dict[str, OpenAlert] = {}
         # (a time the alert's end had, first offset, first row, entity); re-queued when popped too early.
@@ -135,6 +140,7 @@ class AlertGrouper:
             "watermark": None if self._watermark == -np.inf else self._watermark,
             "overflowed": self.overflowed,
             "open": [alert.to_state() for alert in self._open.values()],
+            "evidence": self.evidence.to_state(),
         }
 
     @classmethod
@@ -143,6 +149,7 @@ class AlertGrouper:
         grouper = cls(policy)
         grouper.overflowed = int(state["overflowed"])
         grouper._watermark = -np.inf if state["watermark"] is None else float(state["watermark"])
+        grouper.evidence = Evidence.from_state(state.get("evidence", []))  # older versions have none
         for item in state["open"]:
             alert = OpenAlert.from_state(item)
             grouper._open[alert.entity] = alert
@@ -219,6 +226,8 @@ class _Step:
     def _open_alert(self, name: str, i: int, continues: tuple[int, int] | None) -> None:
         hit = self._batch.hit(i)
         alert = OpenAlert(name, hit, self._payload(i), continues)
+        if self._batch.x is not None:
+            self._grouper.evidence.open(self._row(i, self._batch.x))
         self._open[name] = alert
         heapq.heappush(self._grouper._expiry, alert.expiry())
         self.changes.append(alert.change("opened", 1))
@@ -239,13 +248,29 @@ class _Step:
     def _close(self, alert: OpenAlert, reason: CloseReason) -> None:
         self._touched.pop(id(alert), None)
         alert.growth = None  # the closing message says more
+        self._keep(alert)
         alert.resolve(self._batch.hit, self._payload, self._policy.scores_kept)
         del self._open[alert.entity]
         self.changes.append(alert.change("closed", 1 + alert.count.bit_length(), reason))
 
+    def _keep(self, alert: OpenAlert) -> None:
+        """Rows of this batch that stand for the alert."""
+        if (x := self._batch.x) is not None:
+            first, evidence = (alert.first.offset, alert.first.row), self._grouper.evidence
+            for i in alert.marks:
+                evidence.add(first, self._row(i, x))
+            if alert.worst_at >= 0:
+                evidence.worst(first, self._row(alert.worst_at, x))
+        alert.marks.clear()
+
+    def _row(self, i: int, x: NDArray[np.float32]) -> EvidenceRow:
+        hit = self._batch.hit(i)
+        return EvidenceRow(hit.offset, hit.row, hit.time, self._batch.entities[i], x[i].copy())
+
     def settle(self) -> None:
         """Turn what is left as indices into hits, and send the last doubling of each alert that grew."""
         for alert in self._touched.values():
+            self._keep(alert)
             growth = alert.resolve(self._batch.hit, self._payload, self._policy.scores_kept)
             if growth is not None:
                 self.changes.append(growth)

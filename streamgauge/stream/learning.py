@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from streamgauge.errors import StateError
 from streamgauge.stream.buckets import Bucket, splitmix64
 from streamgauge.stream.harvest import held_out_rows, kept_share, labelled_rows, sampled_rows, window_rows
+from streamgauge.stream.judged import Judged
 from streamgauge.stream.learned import HoldOut, Moments, Settled
 from streamgauge.stream.pending import Batch, Pending
 from streamgauge.stream.policy import LearningPolicy
@@ -55,6 +56,8 @@ class Learner:
         self._alarms: Floats = np.empty((0, 2))  # event time, share of its minute that is held out
         self._labelled = RowStore(policy.labelled_rows // policy.window, policy.window * d)
         self._tails: dict[str, Tails] = {}
+        self.judged = Judged(policy.labelled_rows if policy.window == 1 else 0, d)
+        """Rows of alerts that people judged; single records, so none where a row is a window."""
 
     def observe(
         self,
@@ -180,21 +183,27 @@ class Learner:
 
     @property
     def moments(self) -> Moments:
-        """Moments of all records learned so far; a copy."""
-        return Moments(*self._sums.copy())
+        """Moments of all records learned so far, those that people call normal among them; a copy."""
+        return Moments(*(self._sums + self.judged.moments(self._centre)))
 
     @property
     def records_too_late(self) -> int:
         """Presumed-normal records that came after their bucket was final; not learned."""
         return sum(quarantine.too_late for quarantine in self._partitions.values())
 
-    def training_rows(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def training_rows(self, judged: bool = True) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(n, window * d) rows and (n,) labels: 1 or 0 as labelled, NaN presumed normal; copies.
 
         The label of a window is that of its last record.
+
+        Args:
+            judged: with the rows of judged alerts, several times each; these are no fair sample of anything.
         """
         self._flush_all()
-        rows = join_rows([self._reservoir.rows(), self._labelled.rows()], self._reservoir.width)
+        parts = [self._reservoir.rows(), self._labelled.rows()]
+        if judged and self.policy.window == 1:
+            parts.append(self.judged.training_rows(sum(len(part["time"]) for part in parts)))
+        rows = join_rows(parts, self._reservoir.width)
         return rows["x"], rows["y"]
 
     def holdout(self) -> HoldOut:
@@ -225,6 +234,8 @@ class Learner:
         for name, store in self._stores().items():
             values[name], more = store.to_state(f"{name}.")
             arrays.update(more)
+        values["judged"], more = self.judged.to_state("judged.")
+        arrays.update(more)
         values["partitions"] = []
         for k, (partition, quarantine) in enumerate(self._partitions.items()):
             state, more = quarantine.to_state(f"quarantine.{k}.")
@@ -263,6 +274,8 @@ class Learner:
         learner.records_dropped = int(values["records_dropped"])
         for name, store in learner._stores().items():
             store.load_state(values[name], arrays, f"{name}.")
+        if "judged" in values:  # older checkpoints have none
+            learner.judged.load_state(values["judged"], arrays, "judged.")
         for k, item in enumerate(values["partitions"]):
             learner._quarantine(item["partition"]).load_state(item, arrays, f"quarantine.{k}.")
         for k, item in enumerate(values.get("tails", ())):

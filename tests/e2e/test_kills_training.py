@@ -33,9 +33,12 @@ def test_kills_in_mid_work_lose_nothing_and_double_nothing(world: World) -> None
     for number, victim in enumerate(victims):
         if number == KILLS:  # the rest while alerts flow
             world.until_alerts()
+        if number >= KILLS:
+            world.judge(chance)
         kill_somebody(world, victim, chance)
     world.until_released(max(2, world.release_seq() + 1))
     world.until_all_read()
+    world.until_judged(chance)
     world.stop_all_but_the_api()
     assert_all(world, releases=2)
     world.api.stop()

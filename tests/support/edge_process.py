@@ -25,7 +25,7 @@ STEPS = (
     *("contexts published", "state taken", "writing", "written", "checkpointed"),
 )
 """Of the loop and of the checkpoint's writer beside it, for every node."""
-ROUND_STEPS = ("answered", "swapped")
+ROUND_STEPS = ("answered", "swapped", "judged")
 """Of the loop, for a node that takes part in rounds."""
 
 

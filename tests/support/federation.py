@@ -93,6 +93,8 @@ class World:
     detector: str = "autoencoder"
     profile: Path | None = None
     nodes: list[Node] = field(default_factory=list)
+    verdicts: dict[str, str] = field(default_factory=dict)
+    """The newest one on each alert that was judged."""
 
     def __post_init__(self) -> None:
         keys = self.directory / "keys"
@@ -177,6 +179,33 @@ class World:
     def until_alerts(self) -> None:
         """Wait until the API shows alerts."""
         until(lambda: alerts_in(self.api), self.log_tails)
+
+    def judge(self, chance: random.Random, node: str | None = None) -> None:
+        """Give a verdict on some alert that the API shows, of a node if it is named, until it is answered."""
+
+        def alerts() -> list[str]:
+            shown = alerts_in(self.api) or {}
+            return sorted(key for key, alert in shown.items() if node in (None, alert.node))
+
+        alert, kind = chance.choice(until(alerts, self.log_tails)), chance.choice(("attack", "false_alarm"))
+        until(
+            lambda: self.api.post(f"/alerts/{alert}/verdict", {"verdict": kind, "by": "chance"}), self.api.log_tail
+        )
+        self.verdicts[alert] = kind
+
+    def until_judged(self, chance: random.Random) -> None:
+        """One more verdict on an alert of each node; once it is handled, all before it are, too."""
+        for node in self.nodes:
+            self._judge_one(node, chance)
+
+    def _judge_one(self, node: Node, chance: random.Random) -> None:
+        def handled() -> float:
+            return node.service.metric("streamgauge_edge_verdicts_total")
+
+        node.service.until_ready()
+        before = handled()
+        self.judge(chance, node.name)
+        until(lambda: handled() > before, node.service.log_tail)
 
     def release_seq(self) -> int:
         """The newest release, by its topic."""

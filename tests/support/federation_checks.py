@@ -39,7 +39,23 @@ def assert_moments_are_those_of_the_ledger(world: World) -> None:
         saved, recomputed = _learner(world, node), _recomputed(world, node)
         learned = sum(len(fate.learned) for fate in read_ledger(node.ledger).values())
         assert saved.records_learned == learned > 0
-        _assert_same(saved.moments, recomputed)
+        centre = load_profile(str(world.profile)).schema.centre()
+        both = saved.moments
+        without = np.array([both.n, both.sum, both.sumsq]) - saved.judged.moments(centre)
+        _assert_same(Moments(*without), recomputed)
+
+
+def assert_verdicts_count_once(world: World) -> None:
+    """Of each judged alert its own node has rows, once, under the newest verdict."""
+    alerts, labels = alerts_in(world.api), {"attack": 1.0, "false_alarm": 0.0}
+    assert alerts is not None
+    for node in world.nodes:
+        judged = _learner(world, node).judged
+        expected = {alert: labels[v] for alert, v in world.verdicts.items() if alerts[alert].node == node.name}
+        assert {alert: label for alert, _, label, _ in judged.to_state("")[0]["alerts"]} == expected
+        rows = judged.rows()
+        positions = list(zip(rows["partition"], rows["offset"], strict=True))
+        assert len(set(positions)) == len(positions) >= len(expected)
 
 
 def saved_checkpoint(node: Node) -> Checkpoint:
@@ -116,6 +132,7 @@ def assert_all(world: World, releases: int) -> None:
     """Everything above; the nodes have been stopped, the API runs."""
     assert_every_record_is_in_the_ledger(world)
     assert_moments_are_those_of_the_ledger(world)
+    assert_verdicts_count_once(world)
     assert_releases_rise(world, releases)
     assert_no_round_hangs(world)
     assert_api_shows_the_topic(world)

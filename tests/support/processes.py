@@ -110,12 +110,12 @@ class Service:
 
     def get(self, path: str) -> str | None:
         """What its HTTP server answers; None while it does not, or says no."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
-                text: str = answer.read().decode()
-                return text
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
-            return None
+        return _answer(f"http://127.0.0.1:{self.port}{path}")
+
+    def post(self, path: str, body: object) -> str | None:
+        """As `get`, of a body that is sent as JSON."""
+        url, content = f"http://127.0.0.1:{self.port}{path}", json.dumps(body).encode()
+        return _answer(urllib.request.Request(url, content, {"Content-Type": "application/json"}))
 
     def until_ready(self) -> None:
         """Wait until it says that it is ready."""
@@ -126,6 +126,15 @@ class Service:
         """Sum of a metric over its labels; 0 while there is none."""
         text = self.get("/metrics") or ""
         return sum(float(value) for value in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE))
+
+
+def _answer(request: str | urllib.request.Request) -> str | None:
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            text: str = answer.read().decode()
+            return text
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return None
 
 
 def alerts_in(api: Service) -> dict[str, Alert] | None:
