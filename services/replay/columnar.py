@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-CONTENT_TYPE = ("content-type", b"application/vnd.apache.arrow.stream")
+from streamgauge.profiles.columnar import CONTENT_TYPE
+
+HEADER = ("content-type", CONTENT_TYPE)
 """Header by which a reader knows such a message."""
 
 

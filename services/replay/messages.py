@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.replay.chunks import Chunk
-from services.replay.columnar import CONTENT_TYPE, arrow_stream
+from services.replay.columnar import HEADER, arrow_stream
 from services.replay.options import ReplayOptions
 from services.replay.split import stages_of
 from streamgauge.profiles.loaders.long_files import tag_records
@@ -202,7 +202,7 @@ class Composer:
             [self._topics[site] for site in sites[last].tolist()],
             _picked(routes.keys, routes.of[first]),
             [arrow_stream(batch.slice(a, b - a)) for a, b in zip(low.tolist(), high.tolist(), strict=True)],
-            [(CONTENT_TYPE,)] * len(low),
+            [(HEADER,)] * len(low),
             _picked(routes.partitions, routes.of[first]),
             stamps[last].tolist(),
             sites[last],
