@@ -115,6 +115,8 @@ def _made(cls: type[T], values: Mapping[str, Any]) -> T:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
+        if (cls, name) == (Division, "kind"):
+            name = "split"
         where = f"--set {name}={first['input']!r}: " if name else ""
         raise ConfigurationError(f"{where}{first['msg'].removeprefix('Value error, ')}") from error
 

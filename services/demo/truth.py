@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from schemas import Alert
 from services.runtime.envelope import open_envelope, read_message
-from services.runtime.log import Consumer, LogRecord, Partition
+from services.runtime.log import TRUTH_HEADER, Consumer, LogRecord, Partition
 
 RIGHT, LATE, WRONG = "right", "late", "wrong"
 Where = tuple[Partition, str]
@@ -134,7 +134,7 @@ class Truth(threading.Thread):
             if known is None or alert.version > known.version:
                 self._newest[str(alert.alert_id)] = alert
             return
-        truth = dict(record.headers).get("sg_truth")
+        truth = dict(record.headers).get(TRUTH_HEADER)
         if truth is None or record.key is None or self._sites[partition.topic] not in self.watching:
             return
         told = json.loads(truth)

@@ -8,12 +8,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from services.runtime.log import Outgoing
+from services.runtime.log import TRUTH_HEADER, Outgoing
 from streamgauge.plant.plant import Reading
 from streamgauge.plant.tags import TAGS
 
-TRUTH_HEADER = "sg_truth"
-"""Header with the truth, as the replay sends it; no detector reads it."""
 NORMAL, ATTACK = "normal", "attack"
 _LABELS = ("label", "attack_class", "attack_points")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import threading
@@ -16,12 +17,16 @@ from services.plant.orders import orders_of
 from services.plant.outputs import CsvFile, Output, Topics
 from services.plant.settings import PlantSettings
 from services.plant.sites import Sites
+from services.runtime.errors import SettingsError
 from services.runtime.http import serve_status
 from services.runtime.kafka import open_producer
 from services.runtime.lifecycle import run_service, stop_event
 from services.runtime.logging import setup_logging
 from services.runtime.settings import load_settings
 from services.runtime.topics import TopicSpec, ensure_topics
+
+_OPTIONS = {"for_s": "--for", "sites": "--site", "records": "--bootstrap", "state_dir": "--state"}
+"""Settings whose option on the command line has another name."""
 
 
 def make_output(settings: PlantSettings, stop: threading.Event) -> Output:
@@ -61,8 +66,25 @@ def run(settings: PlantSettings, stop: threading.Event) -> None:
 
 
 def main(overrides: Mapping[str, Any] | None = None) -> int:
-    """Run the plants from the environment's settings; returns the exit code."""
-    return run_service(lambda: run(load_settings(PlantSettings, **(overrides or {})), stop_event()))
+    """Run the plants from the environment's settings and the command's options; returns the exit code."""
+    return run_service(lambda: run(settings_of(overrides or {}), stop_event()))
+
+
+def settings_of(options: Mapping[str, Any]) -> PlantSettings:
+    """The settings; what is wrong in an option is said of the option.
+
+    Raises:
+        SettingsError: one line for each wrong setting.
+    """
+    try:
+        return load_settings(PlantSettings, **options)
+    except SettingsError as error:
+        text = str(error)
+        for name in options:
+            variable = f"STREAMGAUGE_PLANT_{name.upper()}"
+            option = _OPTIONS.get(name, f"--{name}")
+            text = re.sub(rf"^{variable}(=|(?=[:_ ]))", f"{option} ", text, flags=re.MULTILINE)
+        raise SettingsError(text) from error
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 
 from streamgauge.profiles.columnar import CONTENT_TYPE
 
-HEADER = ("content-type", CONTENT_TYPE)
+ARROW = ("content-type", CONTENT_TYPE)
 """Header by which a reader knows such a message."""
 
 

@@ -14,16 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.replay.chunks import Chunk
-from services.replay.columnar import HEADER, arrow_stream
+from services.replay.columnar import ARROW, arrow_stream
 from services.replay.options import ReplayOptions
 from services.replay.split import stages_of
+from services.runtime.log import TRUTH_HEADER
 from streamgauge.profiles.loaders.long_files import tag_records
 from streamgauge.profiles.loaders.records import json_records, record_batch
 from streamgauge.profiles.loaders.table import UNLABELLED, Table, distinct
 from streamgauge.profiles.profile import Profile
 
-TRUTH_HEADER = "sg_truth"
-"""Header with the truth of a labelled record; detectors never see it."""
 _T = TypeVar("_T")
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -202,7 +201,7 @@ class Composer:
             [self._topics[site] for site in sites[last].tolist()],
             _picked(routes.keys, routes.of[first]),
             [arrow_stream(batch.slice(a, b - a)) for a, b in zip(low.tolist(), high.tolist(), strict=True)],
-            [(HEADER,)] * len(low),
+            [(ARROW,)] * len(low),
             _picked(routes.partitions, routes.of[first]),
             stamps[last].tolist(),
             sites[last],

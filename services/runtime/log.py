@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+TRUTH_HEADER = "sg_truth"
+"""Header with the truth of a labelled record, as replay and plant send it; no detector reads it."""
+
 
 class Partition(NamedTuple):
     """A partition of a topic."""

@@ -12,9 +12,10 @@ import numpy as np
 from services.replay.chunks import Chunk
 from services.replay.command import Arguments
 from services.replay.main import inputs_of, make_source
-from services.replay.messages import TRUTH_HEADER, Composer, Messages
+from services.replay.messages import Composer, Messages
 from services.replay.options import ReplayOptions
 from services.replay.position import Position
+from services.runtime.log import TRUTH_HEADER
 from streamgauge.profiles.decoder import Decoded, Decoder
 from streamgauge.profiles.loaders import Table
 from streamgauge.profiles.loaders.records import decoded, encoded

@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from services.plant.formats import Messages
 from services.plant.loop import Loop
-from services.plant.main import run
+from services.plant.main import run, settings_of
 from services.plant.metrics import PlantMetrics
 from services.plant.orders import orders_of
 from services.plant.outputs import Topics
@@ -234,6 +234,21 @@ def test_event_time_runs_at_its_speed_and_catches_up_little_after_an_outage() ->
 def test_a_wrong_setting_is_said(wrong: dict[str, Any], hint: str) -> None:
     with pytest.raises(SettingsError, match=hint):
         load_settings(PlantSettings, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"for_s": "soon"}, "--for soon: "),
+        ({"speed": "-1"}, "--speed -1: "),
+        ({"layout": "tall"}, "--layout tall: "),
+    ],
+)
+def test_what_is_wrong_in_an_option_is_said_of_the_option(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings_of({"out": "x.csv", **options})
+    assert str(caught.value).startswith(said)
+    assert "STREAMGAUGE" not in str(caught.value)
 
 
 def test_durations_and_speeds_are_read_as_people_write_them() -> None:
