@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from services.edge_node.columnar import MixedSteps
+from services.edge_node.columnar import MixedSteps, is_columnar
 from services.edge_node.poison import NO_RECORDS_FAULT, bisect
 from services.edge_node.scored import Crashed, Scored
 from services.edge_node.scorer import Scorer
@@ -49,10 +49,11 @@ class OrderedSteps(MixedSteps):
         return super().run(waiting, context, scorer) if waiting else ([], [])
 
     def _times(self, records: Sequence[LogRecord]) -> dict[int, float]:
-        """Event time by index of those that can be read."""
-        parts, _ = bisect(self._decoder.decode, records, NO_RECORDS_FAULT)
+        """Event time by index of those of one record that can be read."""
+        single = [i for i, record in enumerate(records) if not is_columnar(record)]
+        parts, _ = bisect(self._decoder.decode, [records[i] for i in single], NO_RECORDS_FAULT)
         return {
-            start + i: time
+            single[start + i]: time
             for start, part in parts
             for i, time in zip(part.good.tolist(), part.times.tolist(), strict=True)
         }

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 from streamgauge.detectors.base import DETECTORS, Detector, DetectorConfig, Statistics, Weights, whole
-from streamgauge.detectors.layers import dense, dense_items, elu
+from streamgauge.detectors.layers import dense, dense_items, elu, log1p
 from streamgauge.layout import Item
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Autoencoder(Detector):
         errors = self._errors(weights, x)
         if ERROR in statistics:
             errors = errors / statistics[ERROR][0].clamp(min=self.config.floor)
-        return errors.log1p() / self.width
+        return log1p(errors) / self.width
 
     def raw_score(self, weights: Weights, statistics: Statistics, x: torch.Tensor) -> torch.Tensor:
         """Mean over columns of log(1 + squared error / typical squared error)."""

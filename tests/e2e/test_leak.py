@@ -29,6 +29,7 @@ from tests.support.canaries import (
 )
 from tests.support.federation import PARTITIONS, Clusters, World
 from tests.support.federation_checks import saved_checkpoint
+from tests.support.processes import alerts_in, until
 from tests.support.site import Site
 
 PER_S, TOTAL = 250, 30_000
@@ -49,6 +50,7 @@ def test_nothing_of_a_record_leaves_its_site(world: World) -> None:
     world.start([stream(topic, TOTAL, seed, PARTITIONS) for seed, topic in enumerate(topics)], PER_S)
     world.until_released(2)
     world.until_alerts()
+    _judge_everything(world)
     world.until_all_read()
     world.stop_all_but_the_api()
     world.api.stop()
@@ -58,6 +60,10 @@ def test_nothing_of_a_record_leaves_its_site(world: World) -> None:
     assert at_home.found() >= PLAIN
     assert Haystack.of(records, [records.topics.alerts]).found() >= {ASSET}
     assert "malformed" in Haystack.of(records, [records.topics.dead_letters]).found()
+
+    verdicts = Haystack.of(records, [records.topics.feedback])
+    assert verdicts.records[records.topics.feedback]
+    assert verdicts.found() == set(), "who judged an alert, and what they wrote, stays in the API's database"
 
     shared = Haystack.of(federation, federation.names())
     topics_used = {name for name, found in shared.records.items() if found}
@@ -70,6 +76,16 @@ def test_nothing_of_a_record_leaves_its_site(world: World) -> None:
     assert rows_found(shared.arrays(), rows) == 0
 
     _prove_that_the_search_finds(world, rows)
+
+
+def _judge_everything(world: World) -> None:
+    """A verdict on each alert there is, whose texts are canaries."""
+    for number, alert in enumerate(alerts_in(world.api) or {}):
+        words = {"attack_type": ENTITY, "comment": ASSET, "by": CATEGORY}
+        verdict = {"verdict": "false_alarm" if number % 2 else "attack", **words}
+        assert world.api.post(f"/alerts/{alert}/verdict", verdict)
+    learned = "streamgauge_edge_verdicts_total"
+    until(lambda: any(node.service.metric(learned) for node in world.nodes), world.log_tails)
 
 
 def _rows(world: World, topic: str) -> NDArray[np.float32]:
