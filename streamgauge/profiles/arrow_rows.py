@@ -22,13 +22,18 @@ def plain_cells(column: Any) -> list[Any] | None:
     Numbers that JSON has not become None: there they are missing cells too.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     if not _is_flat(column.type):
         return None
     if pa.types.is_timestamp(column.type):
         # Arrow writes any time; Python ends at the year 9999 and does not know every zone.
         column = column.cast(pa.timestamp(column.type.unit)).cast(pa.string())
-    return [finite(value) for value in column.to_pylist()]
+    if pa.types.is_floating(column.type):
+        single = column.cast(pa.float32()) if pa.types.is_float16(column.type) else column
+        column = pc.if_else(pc.is_finite(single), single, pa.scalar(None, single.type))
+    cells: list[Any] = column.to_pylist()
+    return cells
 
 
 def _is_flat(kind: Any) -> bool:
