@@ -3,8 +3,8 @@
 A criterion's winner is the candidate with the highest mean over `SEEDS` of (F1 + ROC-AUC) / 2 on the records of
 `validating`. Criteria are two sources of abnormal records, seeded corruptions (no label is used) and the attacks
 of KDDTrain+ (labels are used to choose, not to learn), each with known normal records alone and with new ones too:
-those of a node apart, and those of services apart. The last was thought of when the winners of the others had met
-the test, the others before. What wins is measured, whatever the test says. Writes
+those of a node apart, of services apart, and of modes apart. Services were thought of when the winners of the
+others had met the test, modes when those by services had. What wins is measured, whatever the test says. Writes
 docs/results/quality/strict_choice.json.
 """
 
@@ -29,11 +29,12 @@ from streamgauge.errors import ConfigurationError
 TARGET = Path(__file__).parents[3] / "docs" / "results" / "quality" / "strict_choice.json"
 SEEDS = (100, 101, 102)
 """No row of the table has them."""
-APARTS: tuple[Apart, ...] = ("node", "services")
+APARTS: tuple[Apart, ...] = ("node", "services", "modes")
 NORMAL: Mapping[str, tuple[Apart, tuple[str, ...]]] = {
     "known": ("node", ("known",)),
     "a node apart": ("node", ("known", "new")),
     "services apart": ("services", ("known", "new")),
+    "modes apart": ("modes", ("known", "new")),
 }
 """What was held apart in training, and which normal records a criterion wants left alone."""
 SHOWN = 20

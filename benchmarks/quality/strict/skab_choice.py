@@ -10,7 +10,8 @@ has so few. Two choices:
   faults after their first 400 rows; the line is that of the first half.
 
 The first attempt at a target is the winner; the second, thought of when the first had been measured, joins the
-`TOGETHER` best as a committee: the mean of their surprise. Writes docs/results/quality/strict_choice_skab.json.
+`TOGETHER` best as a committee: the mean of their surprise. The third, after the second, also tries scores averaged
+over the last rows (`SMOOTHED`); both choices again. Writes docs/results/quality/strict_choice_skab.json.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 
 from benchmarks.quality.data import data_directory
 from benchmarks.quality.figures import decisions
+from benchmarks.quality.rolling import rolling
 from benchmarks.quality.strict.series import FIRST, Features, Stretch, after, drift, skab
 from streamgauge.errors import ConfigurationError
 
@@ -45,6 +47,10 @@ METHODS = ("zscore", "pca", "knn")
 SHOWN = 20
 """The best settings of each choice that the file lists."""
 TOGETHER = 10
+SMOOTHED = (10, 30, 60)
+"""Rows over which scores are averaged in the third attempt, beside none."""
+THIRD = ", smoothed"
+"""End of the third attempt's choices."""
 FAULT_SEEDS = range(5)
 LENGTH = (200, 400)
 """Rows of a fault."""
@@ -61,12 +67,14 @@ class Setting:
         settle: first rows that are left out of training.
         steady: without the sensors that move on the anomaly-free recording.
         method: name of a baseline.
+        smooth: rows of the causal mean over the scores; 1: none.
     """
 
     windows: tuple[tuple[str, int], ...]
     settle: int
     steady: bool
     method: str
+    smooth: int = 1
 
     @property
     def features(self) -> Features:
@@ -82,7 +90,13 @@ class Setting:
 
     def scores(self, stretches: Sequence[Stretch], normal: Sequence[Stretch], seed: int = 0) -> list[Floats]:
         """Of the rows after the first ones of every stretch; `normal`: the anomaly-free ones."""
-        return after(self.sensors(stretches, normal), FIRST, self.features, self.method, seed)
+        found = after(self.sensors(stretches, normal), FIRST, self.features, self.method, seed)
+        return smoothed(found, self.smooth)
+
+
+def smoothed(scores: Sequence[Floats], rows: int) -> list[Floats]:
+    """Each score as the mean of the last `rows` of its stretch; of fewer at the beginning."""
+    return [rolling(of[:, None], "mean", rows)[:, 0] for of in scores]
 
 
 def chosen(choice: str, count: int = 1) -> tuple[Setting, ...]:
@@ -95,13 +109,15 @@ def chosen(choice: str, count: int = 1) -> tuple[Setting, ...]:
     if choice not in choices:
         raise ConfigurationError(f"no choice {choice!r} in {TARGET.name}; it has {', '.join(choices)}")
     return tuple(
-        Setting(tuple((kind, rows) for kind, rows in t["windows"]), t["settle"], t["steady"], t["method"])
+        Setting(
+            tuple((kind, rows) for kind, rows in t["windows"]), t["settle"], t["steady"], t["method"], t["smooth"]
+        )
         for t in choices[choice][:count]
     )
 
 
 def settings() -> list[Setting]:
-    """All that are tried."""
+    """All that are tried, not smoothed."""
     forms: list[tuple[tuple[str, int], ...]] = [(("raw", 1),)]
     for rows in WINDOWS:
         forms += [(("mean", rows),), (("mean", rows), ("std", rows)), (("raw", 1), ("mean", rows), ("std", rows))]
@@ -157,24 +173,28 @@ def main() -> int:
     parts = halves(runs)
     earlier, later = normal[: len(normal) // 2], normal[len(normal) // 2 :]
     faults = [faulty(s, np.random.default_rng([seed, i])) for seed in FAULT_SEEDS for i, s in enumerate(later)]
-    names = [*(f"other runs: {name}" for name in parts), "corruptions"]
-    trials: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    trials: dict[str, list[dict[str, Any]]] = {}
     for setting in settings():
-        held = setting.scores(normal, normal)
-        scores = setting.scores(runs, normal)
-        for name, rows in parts.items():
-            found = judged([scores[i] for i in rows], [runs[i].truth[FIRST:] for i in rows], np.concatenate(held))
-            trials[f"other runs: {name}"].append({**asdict(setting), **found})
-        found = judged(
-            setting.scores(faults, normal),
-            [fault.truth[FIRST:] for fault in faults],
-            np.concatenate(held[: len(earlier)]),
-        )
-        trials["corruptions"].append({**asdict(setting), **found})
+        found = [setting.scores(of, normal) for of in (normal, runs, faults)]
+        for rows in (1, *SMOOTHED):
+            held, scores, broken = (smoothed(of, rows) for of in found)
+            figures = {
+                f"other runs: {name}": judged(
+                    [scores[i] for i in half], [runs[i].truth[FIRST:] for i in half], np.concatenate(held)
+                )
+                for name, half in parts.items()
+            }
+            truths = [fault.truth[FIRST:] for fault in faults]
+            figures["corruptions"] = judged(broken, truths, np.concatenate(held[: len(earlier)]))
+            smooth = asdict(replace(setting, smooth=rows))
+            for name, figure in figures.items():
+                trial = {**smooth, **figure}
+                for end in ("", THIRD) if rows == 1 else (THIRD,):
+                    trials.setdefault(name + end, []).append(trial)
     choices = {name: best(of)[:SHOWN] for name, of in trials.items()}
     for name, ranked in choices.items():
         print(f"{name}: {ranked[0]}")
-    result = {"settings": len(trials["corruptions"]), "choices": choices}
+    result = {"settings": {name: len(of) for name, of in trials.items()}, "choices": choices}
     TARGET.write_text(json.dumps(result, indent=1) + "\n")
     return 0
 

@@ -1,14 +1,14 @@
 """Records that choose a committee: from KDDTrain+ alone, without a look at the test file.
 
-One of the ten nodes, or a quarter of the services, drawn by the seed, is held apart: no member learns from them.
-Half of the other held-out records set the line; the other half and the records apart are to be left alone: normal
-behaviour that is known, and such that is new. To be found are either seeded corruptions of known normal records,
-or the attacks of KDDTrain+.
+One of the ten nodes, a quarter of the services, or a quarter of the modes (clusters of normal records), drawn by
+the seed, is held apart: no member learns from them. Half of the other held-out records set the line; the other
+half and the records apart are to be left alone: normal behaviour that is known, and such that is new. To be found
+are either seeded corruptions of known normal records, or the attacks of KDDTrain+.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from benchmarks.quality.data import load
 from benchmarks.quality.strict.committee import Committee, surprise
 from benchmarks.quality.strict.members import MEMBERS, Floats
+from benchmarks.quality.strict.mixture import first_centres
 from benchmarks.quality.strict.nsl import Matrix, Node, agreed_scaler, strict_nsl
 from streamgauge.evaluation.corruptions import Kind, corrupt
 from streamgauge.profiles.loaders.records import encoded
@@ -32,8 +33,11 @@ MOST = 3000
 KINDS: tuple[Kind, ...] = ("spike", "stuck", "drift", "marginal")
 SERVICE = "service="
 APART = 0.25
-"""Share of the services."""
-Apart = Literal["node", "services"]
+"""Share of the services, or of the modes."""
+MODES = 64
+Apart = Literal["node", "services", "modes"]
+Has = Callable[[Matrix], NDArray[np.bool_]]
+"""Encoded rows to whether each is of what is held apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +65,8 @@ def validation(data: Path, seed: int, apart: Apart) -> Validation:
         i = int(generator.integers(len(strict.nodes)))
         left, new = [*strict.nodes[:i], *strict.nodes[i + 1 :]], strict.nodes[i].train
     else:
-        names = load_profile("nsl-kdd").schema.columns
-        services = np.flatnonzero([name.startswith(SERVICE) for name in names])
-        left, new = without(strict.nodes, services, generator)
+        find = services_apart if apart == "services" else modes_apart
+        left, new = without(strict.nodes, find(strict.nodes, strict.space, generator))
     nodes = [Node(node.train, node.held[: len(node.held) // 2]) for node in left]
     known = np.concatenate([node.held[len(node.held) // 2 :] for node in left])
     normal = {"known": _drawn(known, generator), "new": _drawn(new, generator)}
@@ -78,18 +81,38 @@ def validation(data: Path, seed: int, apart: Apart) -> Validation:
     )
 
 
-def without(
-    nodes: Sequence[Node], columns: NDArray[np.int64], generator: np.random.Generator
-) -> tuple[list[Node], Matrix]:
-    """The nodes without the records of some categories, and the training records that were of these.
+def services_apart(nodes: Sequence[Node], space: Space, generator: np.random.Generator) -> Has:
+    """A quarter of the services that training records have; `space` is that of NSL-KDD."""
+    names = load_profile("nsl-kdd").schema.columns
+    return categories_apart(nodes, np.flatnonzero([name.startswith(SERVICE) for name in names]), generator)
 
-    `columns`: one-hot columns; of those that training records have a quarter is drawn.
-    """
+
+def categories_apart(nodes: Sequence[Node], columns: NDArray[np.int64], generator: np.random.Generator) -> Has:
+    """A quarter of the one-hot columns that are set in training records."""
     seen = columns[np.concatenate([node.train[:, columns] for node in nodes]).any(axis=0)]
     gone = generator.permutation(seen)[: round(APART * len(seen))]
+    return lambda x: np.asarray(x[:, gone].any(axis=1))
+
+
+def modes_apart(nodes: Sequence[Node], space: Space, generator: np.random.Generator) -> Has:
+    """A quarter of `MODES` clusters of the training records, standardised."""
+    scaler = agreed_scaler(nodes, space)
+    parts = [scaler.apply(node.train).astype(np.float64) for node in nodes]
+    centres = first_centres(parts, MODES, int(generator.integers(2**31)))
+    gone = generator.permutation(len(centres))[: round(APART * len(centres))]
+
+    def has(x: Matrix) -> NDArray[np.bool_]:
+        z = scaler.apply(x).astype(np.float64)
+        return np.isin(((centres**2).sum(axis=1) - 2.0 * z @ centres.T).argmin(axis=1), gone)
+
+    return has
+
+
+def without(nodes: Sequence[Node], has: Has) -> tuple[list[Node], Matrix]:
+    """The nodes without the records that `has` holds of, and the training records of which it does."""
     left, new = [], []
     for node in nodes:
-        train, held = (part[:, gone].any(axis=1) for part in (node.train, node.held))
+        train, held = has(node.train), has(node.held)
         new.append(node.train[train])
         if not train.all():
             left.append(Node(node.train[~train], node.held[~held]))

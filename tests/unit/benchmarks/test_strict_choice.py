@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,8 +16,15 @@ from benchmarks.quality.strict.live import live_scorer
 from benchmarks.quality.strict.members import MEMBERS, nearest_centre
 from benchmarks.quality.strict.nsl import Node
 from benchmarks.quality.strict.series import FIRST, Stretch
-from benchmarks.quality.strict.skab_choice import LENGTH, best, faulty, halves
-from benchmarks.quality.strict.validating import Surprises, candidates, judged, without
+from benchmarks.quality.strict.skab_choice import LENGTH, best, faulty, halves, smoothed
+from benchmarks.quality.strict.validating import (
+    Surprises,
+    candidates,
+    categories_apart,
+    judged,
+    modes_apart,
+    without,
+)
 from benchmarks.quality.table import TABLES
 from streamgauge.errors import ConfigurationError
 from streamgauge.simulation import Space
@@ -28,11 +37,23 @@ def test_categories_held_apart_are_in_no_node() -> None:
     generator = np.random.default_rng(0)
     kinds = np.eye(8, dtype=np.float32)[generator.integers(0, 7, 300)]  # the last is never seen
     nodes = [Node(kinds[:100], kinds[100:150]), Node(kinds[150:250], kinds[250:]), Node(kinds[:1], kinds[:1])]
-    left, new = without(nodes, np.arange(8), generator)
+    left, new = without(nodes, categories_apart(nodes, np.arange(8), generator))
     gone = new.any(axis=0)
     assert gone.sum() == 2
     assert not any(part[:, gone].any() for node in left for part in (node.train, node.held))
     assert sum(len(node.train) for node in left) + len(new) == sum(len(node.train) for node in nodes)
+
+
+def test_modes_held_apart_are_in_no_node() -> None:
+    generator = np.random.default_rng(0)
+    places = generator.integers(0, 80, (400, 1)) * np.ones((1, 2))
+    x = (places + 0.01 * generator.normal(size=places.shape)).astype(np.float32)
+    nodes = [Node(x[:150], x[150:200]), Node(x[200:350], x[350:])]
+    has = modes_apart(nodes, Space.plain(2), np.random.default_rng(1))
+    left, new = without(nodes, has)
+    assert 0.1 < len(new) / 300 < 0.45
+    assert has(new).all()
+    assert not any(has(part).any() for node in left for part in (node.train, node.held))
 
 
 def test_a_committee_is_judged_by_kinds_and_populations_alike() -> None:
@@ -81,6 +102,14 @@ def test_few_false_alarms_come_before_a_high_f1() -> None:
     assert [trial["f1"] for trial in best(trials)] == [0.8, 0.7, 0.9]
 
 
+def test_smoothed_scores_look_back_within_their_stretch() -> None:
+    first, second = np.array([4.0, 0.0, 2.0, 0.0]), np.array([1.0, 1.0])
+    found = smoothed([first, second], 2)
+    np.testing.assert_allclose(found[0], [4.0, 2.0, 1.0, 1.0])
+    np.testing.assert_allclose(found[1], second)
+    np.testing.assert_array_equal(smoothed([first], 1)[0], first)
+
+
 def test_a_run_is_in_one_half() -> None:
     runs = [
         Stretch(np.empty((0, 1)), np.empty(0, bool), np.empty(0), f"{n}/0.csv")
@@ -101,6 +130,9 @@ def test_what_the_files_say_was_tried_and_is_measured() -> None:
     assert len(set(tried)) == len(tried)
     for name in ("other runs: valve1", "other runs: the rest", "corruptions"):
         assert set(skab_choice.chosen(name, skab_choice.TOGETHER)) <= set(tried)
+        third = skab_choice.chosen(name + skab_choice.THIRD, skab_choice.TOGETHER)
+        assert {setting.smooth for setting in third} <= {1, *skab_choice.SMOOTHED}
+        assert {replace(setting, smooth=1) for setting in third} <= set(tried)
     keys = {row.key for row in TABLES["strict"]().rows}
     assert {"nsl-committee-attacks", "nsl-committee-seen", "skab-by-runs", "skab-by-corruptions-10"} <= keys
     for unknown in (choosing.chosen, skab_choice.chosen):
