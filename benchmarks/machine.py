@@ -7,6 +7,7 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ def machine(packages: Sequence[str]) -> dict[str, Any]:
     }
 
 
+@cache
 def commit() -> str:
     """Short name of the commit that is checked out; with ``+`` where tracked files differ from it."""
     head, changed = (

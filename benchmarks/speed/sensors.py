@@ -57,8 +57,9 @@ class Stream:
 
     def records(self, n: int) -> Iterator[tuple[bytes, bytes, bool]]:
         """(key, value, abnormal) of n records, about 1.1 kB each; all rows are drawn before the first one."""
-        normal = _tails(draw(self.seed, abnormal=False))
-        off = _tails(draw(self.seed + 1, abnormal=True)) if self.abnormal_share else normal
+        used = np.arange(self.first, self.first + min(n, DISTINCT)) % DISTINCT
+        normal = _tails(draw(self.seed, abnormal=False)[used])
+        off = _tails(draw(self.seed + 1, abnormal=True)[used]) if self.abnormal_share else normal
         chosen = (np.random.default_rng(self.seed).random(n) < self.abnormal_share).tolist()
         return self._generate(normal, off, chosen)
 
@@ -66,9 +67,10 @@ class Stream:
         self, normal: list[bytes], off: list[bytes], chosen: list[bool]
     ) -> Iterator[tuple[bytes, bytes, bool]]:
         keys = [b"machine-%d" % k for k in range(MACHINES)]
-        for i, abnormal in enumerate(chosen, self.first):
+        for k, abnormal in enumerate(chosen):
+            i = self.first + k
             key = keys[i % MACHINES]
-            tail = (off if abnormal else normal)[i % DISTINCT]
+            tail = (off if abnormal else normal)[k % DISTINCT]
             value = b'{"time":%.2f,"machine":"%b",%b' % (START_S + i / MACHINES, key, tail)
             if self.bad and (spoil := bad_kind(i)) is not None:
                 value = BAD[spoil](value)

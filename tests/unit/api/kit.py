@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
@@ -207,8 +209,21 @@ def broker() -> MemoryBroker:
     return made
 
 
-def database(directory: Path) -> Database:
-    return open_database(f"sqlite:///{directory / 'api.sqlite'}", MIGRATIONS)
+def database(directory: Path, content: bytes | None = None) -> Database:
+    """The directory's database; where there is none a new one, or one with the content of another's file."""
+    file = directory / "api.sqlite"
+    if not file.exists():
+        file.write_bytes(content or _empty())
+    return open_database(f"sqlite:///{file}", MIGRATIONS)
+
+
+@cache
+def _empty() -> bytes:
+    """Migrated once: each migration commits to the disk."""
+    with TemporaryDirectory() as directory:
+        file = Path(directory) / "api.sqlite"
+        open_database(f"sqlite:///{file}", MIGRATIONS).close()
+        return file.read_bytes()
 
 
 def handlers(nodes: Trusted | None = None) -> dict[str, Handler]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -50,11 +51,22 @@ def fill(broker: MemoryBroker, store: Database) -> None:
     kit.catch_up(kit.ingest(broker, store))
 
 
-@pytest.fixture
-def api(store: Database) -> Iterator[TestClient]:
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The file of a database in which everything has arrived."""
+    directory = tmp_path_factory.mktemp("filled")
+    store = kit.database(directory)
     fill(kit.broker(), store)
+    store.close()
+    return (directory / "api.sqlite").read_bytes()
+
+
+@pytest.fixture
+def api(tmp_path: Path, filled: bytes) -> Iterator[TestClient]:
+    store = kit.database(tmp_path, filled)
     with client(store) as made:
         yield made
+    store.close()
 
 
 def alert_ids(api: TestClient, **params: Any) -> list[int]:

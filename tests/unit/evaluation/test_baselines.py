@@ -75,7 +75,7 @@ def test_what_cannot_be_learned_from_is_refused(name: str) -> None:
     wrong = y * 0 if baseline.supervised else y * 0 + 1
     with pytest.raises(ConfigurationError, match="rows"):
         baseline.fit(x, wrong)
-    baseline.fit(x, y)
+    baseline.fit(x[:20], y[:20])
     with pytest.raises(StateError, match="columns"):
         baseline.score(x[:, 1:])
     with pytest.raises(ConfigurationError, match="no setting"):
