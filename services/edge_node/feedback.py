@@ -99,9 +99,10 @@ class Feedback:
     def _begin(self, contexts: Contexts) -> None:
         """Which life of the topic this is: its id, or what the contexts call it on a broker without ids."""
         known = [context.feedback.incarnation for context in contexts.values()]
-        self._life = self._consumer.topic_id(self._partition.topic) or next(filter(None, known), str(uuid4()))
+        life = self._consumer.topic_id(self._partition.topic) or next(filter(None, known), str(uuid4()))
         self._next = self._consumer.end(self._partition)
         self._consumer.assign({self._partition: self._next})
+        self._life = life  # last: what an outage breaks off is begun again
 
     def _mark(self, mark: LogMark) -> LogMark:
         """Where to read on for a context; at the beginning if it speaks of another life of the topic."""
@@ -111,8 +112,8 @@ class Feedback:
         return LogMark(self._life, self._consumer.beginning(self._partition))
 
     def _seek(self, offset: int) -> None:
-        self._waiting.clear()
         self._next = max(offset, self._consumer.beginning(self._partition))
+        self._waiting.clear()
         self._consumer.seek(self._partition, self._next)
 
     def _read(self) -> None:
@@ -148,7 +149,8 @@ class Feedback:
 
     def _handle(self, partition: Partition, context: PartitionContext) -> None:
         """Up to the first verdict whose alert is still to come: after a restart records are scored again."""
-        mark, reached = context.feedback, self._next
+        mark = context.feedback
+        reached = max(mark.next_offset, self._next)  # another partition may need what this one is past
         for offset, verdict in self._waiting:
             if offset < mark.next_offset or Partition(verdict.topic, verdict.partition) != partition:
                 continue

@@ -18,6 +18,7 @@ from schemas import Verdict, VerdictKind
 from services.edge_node.feedback import Feedback
 from services.edge_node.ids import alert_id, record_id
 from services.runtime.envelope import Sealer
+from services.runtime.errors import BrokerError
 from services.runtime.log import Outgoing, Partition
 from services.runtime.memory import MemoryBroker
 from streamgauge.stream.context import PartitionContext
@@ -263,3 +264,38 @@ def test_verdicts_that_wait_are_bounded(site: Site, monkeypatch: pytest.MonkeyPa
         worker.turn()
     assert worker.contexts[SOURCES[0]].feedback.next_offset == 2000
     assert worker.counts == {"learned": 1, "changed": 1999}
+
+
+@pytest.mark.parametrize("question", ["topic_id", "end", "beginning"])
+def test_an_outage_while_the_topic_is_looked_for_only_delays(
+    site: Site, question: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(site)
+    site.record(SOURCES[0])
+    worker.score(SOURCES[0])
+    site.say(SOURCES[0], 0, "attack")
+
+    def outage(*_: object) -> None:
+        raise BrokerError("no broker")
+
+    with monkeypatch.context() as during:
+        during.setattr(worker.feedback._consumer, question, outage)
+        worker.turn()
+        assert worker.labels() == {}
+    worker.turn()
+    assert worker.labels() == {("records:0", 0): [1.0]}
+
+
+def test_a_partition_that_comes_later_makes_no_other_one_go_back(site: Site) -> None:
+    worker = Worker(site, sources=SOURCES[:1])
+    for _ in range(1000):
+        site.say(SOURCES[0], 10**15, "attack")
+    for _ in range(3):
+        worker.turn()
+    assert worker.contexts[SOURCES[0]].feedback.next_offset == worker.counts["not_kept"] == 1000
+    worker.contexts[SOURCES[1]] = PartitionContext.fresh("life", 0, POLICY)
+    worker.turn()
+    assert worker.contexts[SOURCES[0]].feedback.next_offset == 1000
+    for _ in range(3):
+        worker.turn()
+    assert worker.counts == {"not_kept": 1000}
