@@ -294,7 +294,9 @@ def _distinct(column: Any) -> tuple[list[Any], NDArray[np.int64]]:
     """
     encoded = column if is_dictionary(column.type) else column.dictionary_encode()
     values = [*encoded.dictionary.to_pylist(), None]
-    indices = encoded.indices.fill_null(len(values) - 1) if encoded.null_count else encoded.indices
+    indices = encoded.indices
+    if encoded.null_count:  # the number that stands for null may be more than the indices' own type holds
+        indices = indices.cast("int64").fill_null(len(values) - 1)
     place = indices.to_numpy(zero_copy_only=False).astype(np.int64)
     used = np.flatnonzero(np.bincount(place, minlength=len(values)))
     compact = np.zeros(len(values), np.int64)

@@ -150,6 +150,18 @@ def test_other_types_of_columns_mean_the_same() -> None:
     assert reasons(decoded) == [(2, "missing-entity")]
 
 
+@pytest.mark.parametrize(("index", "count"), [(pa.int8(), 128), (pa.uint8(), 256)])
+def test_a_dictionary_as_long_as_its_indices_reach_may_have_nulls_beside_it(
+    index: pa.DataType, count: int
+) -> None:
+    rows = [{**GOOD, "machine": f"p{i}"} for i in range(3)]
+    names = pa.array([f"p{i}" for i in range(count)])  # as of a data frame's categories
+    machines = pa.DictionaryArray.from_arrays(pa.array([0, count - 1, None], index), names)
+    decoded = decode(stream(columns_of(rows) | {"machine": machines}))
+    assert decoded.entities == ["p0", f"p{count - 1}"]
+    assert reasons(decoded) == [(2, "missing-entity")]
+
+
 def test_time_and_entity_of_the_message_count_for_all_rows() -> None:
     value = stream({"v": pa.array([0.1, 0.2])})
     decoder = ColumnarDecoder(KEYED)
