@@ -81,15 +81,30 @@ def _batch(pa: Any, value: bytes, max_rows: int) -> Any:
 
 
 def joined(batches: Sequence[Any], schema: Any) -> Any:
-    """Batches of one schema as one; copies nothing where there is one."""
+    """Batches of one schema as one; copies nothing where there is one.
+
+    Of several, dictionaries are numbered by 32 bits or more: all words together may be more than 8 or 16 hold.
+    """
     if len(batches) == 1:
         return batches[0]
     pa = _pyarrow()
-    table = pa.Table.from_batches(batches, schema).combine_chunks()
+    for j in [j for j, column in enumerate(schema) if _is_narrow(pa, column.type)]:
+        batches = [_widened(pa, batch, j) for batch in batches]
+    table = pa.Table.from_batches(batches, batches[0].schema if batches else schema).combine_chunks()
     return pa.RecordBatch.from_arrays(
         [column.chunk(0) if column.num_chunks == 1 else pa.array([], column.type) for column in table.columns],
         schema=table.schema,
     )
+
+
+def _is_narrow(pa: Any, kind: Any) -> bool:
+    return bool(pa.types.is_dictionary(kind)) and kind.index_type.bit_width < 32
+
+
+def _widened(pa: Any, batch: Any, at: int) -> Any:
+    column = batch.column(at)
+    wide = pa.DictionaryArray.from_arrays(column.indices.cast(pa.int32()), column.dictionary)
+    return batch.set_column(at, batch.schema.field(at).with_type(wide.type), wide)
 
 
 def _refuse_claims(pa: Any, value: bytes) -> None:

@@ -162,6 +162,29 @@ def test_a_dictionary_as_long_as_its_indices_reach_may_have_nulls_beside_it(
     assert reasons(decoded) == [(2, "missing-entity")]
 
 
+@pytest.mark.parametrize("index", [pa.int8(), pa.uint8()])
+@pytest.mark.parametrize("one_message", [False, True])
+def test_dictionaries_of_neighbours_may_have_more_words_together_than_their_indices_reach(
+    index: pa.DataType, one_message: bool
+) -> None:
+    def batch(first: int) -> pa.RecordBatch:
+        names = pa.array([f"p{i}" for i in range(first, first + 100)])
+        machines = pa.DictionaryArray.from_arrays(pa.array([0, 99, None], index), names)
+        return pa.record_batch(columns_of([GOOD] * 3) | {"machine": machines})
+
+    batches = [batch(first) for first in range(0, 300, 100)]
+    out = [pa.BufferOutputStream() for _ in batches]
+    streams = [[0, 1, 2]] if one_message else [[0], [1], [2]]
+    for to, numbers in zip(out, streams, strict=False):
+        with pa.ipc.new_stream(to, batches[0].schema) as writer:
+            for k in numbers:
+                writer.write_batch(batches[k])
+    messages = [Record(to.getvalue().to_pybytes(), None, 0) for to, _ in zip(out, streams, strict=False)]
+    decoded = ColumnarDecoder(PROFILE).decode_messages(messages)
+    assert decoded.entities == ["p0", "p99", "p100", "p199", "p200", "p299"]
+    assert [row.reason for row in decoded.refused] == ["missing-entity"] * 3
+
+
 def test_time_and_entity_of_the_message_count_for_all_rows() -> None:
     value = stream({"v": pa.array([0.1, 0.2])})
     decoder = ColumnarDecoder(KEYED)
