@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,8 @@ from services.dead_letters.command import Choice
 from services.dead_letters.letters import Letter, read_letters
 from services.edge_node.dead_letters import Refused, dead_letter
 from services.runtime.errors import SettingsError
-from services.runtime.memory import MemoryBroker
+from services.runtime.log import Outgoing, Sent
+from services.runtime.memory import MemoryBroker, MemoryProducer
 from tests.unit.edge_node.kit import good, raw, send
 
 TOPIC = "streamgauge.dead-letters"
@@ -85,6 +88,22 @@ def test_a_claim_that_was_not_renewed_in_time_is_lost() -> None:
     hours.wait(LEASE_S - 0.1)
     mine.hold()
     hours.wait(LEASE_S + 0.1)
+    with pytest.raises(ReplayBusyError, match="run it again"):
+        mine.hold()
+
+
+def test_a_renewal_that_arrives_after_the_claim_ran_out_does_not_count() -> None:
+    broker, hours = broker_with_topic(), Hours()
+    mine = claim(broker, hours)
+    mine.take(lambda _: None)
+    hours.wait(LEASE_S - 1)
+
+    class Slow(MemoryProducer):
+        def deliver(self, records: Sequence[Outgoing]) -> list[Sent]:
+            hours.wait(2)
+            return super().deliver(records)
+
+    mine._producer = Slow(broker, threading.Event())
     with pytest.raises(ReplayBusyError, match="run it again"):
         mine.hold()
 
