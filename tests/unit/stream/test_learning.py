@@ -318,3 +318,28 @@ def test_alarms_count_over_the_time_that_held_out_rows_stand_for(window: int, pe
     share = holdout.alarms / (holdout.exposure_s / 60 + holdout.alarms)
     # With 20 records a minute the one that is abnormal costs a fifth of the windows.
     assert share == pytest.approx(1 / 5, rel=0.25)
+
+
+@pytest.mark.parametrize("window", [1, 2])
+def test_a_state_that_was_taken_does_not_change_while_the_learner_goes_on(window: int) -> None:
+    """A thread writes it meanwhile (docs/adr/040-checkpoint-beside-the-loop.md)."""
+    learner, offset = Learner(replace(POLICY, window=window), CENTRE, 7), 0
+    for _ in range(12):
+        kept: list[tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]] = []
+        for _ in range(3):
+            arrays = learner.to_state()[1]
+            kept.append((arrays, {name: array.copy() for name, array in arrays.items()}))
+            records = [
+                Record(offset + k, "ab"[k % 2], offset + k == 7, 1.0 if offset + k == 37 else NAN)
+                for k in range(20)
+            ]
+            observe(learner, records, offset)
+            offset += len(records)
+            learner.settle({"p": float(offset)})
+            if window == 1:
+                learner.judged.add(f"alert {offset}", 1, 1.0, learner._reservoir.rows())
+        for arrays, copies in kept:
+            for name, array in arrays.items():
+                np.testing.assert_array_equal(array, copies[name], err_msg=name)
+    assert learner.records_learned
+    assert learner.holdout_count
