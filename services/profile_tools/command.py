@@ -6,7 +6,7 @@ import json
 import math
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,9 @@ def from_topic(consumer: Consumer, topic: str, limit: int) -> list[Any]:
     return sorted(found, key=lambda record: (record.partition, record.offset))
 
 
-def _records(source: str, limit: int, servers: str | None) -> Sequence[Any]:
+def _records(source: str, limit: int, servers: str | None, numeric: Collection[str] = ()) -> Sequence[Any]:
     if Path(source).exists() or any(c in source for c in "/*?[") or source.lower().endswith(_ENDINGS):
-        found: FileRecords = from_file(source, limit)
+        found: FileRecords = from_file(source, limit, numeric)
         for note in found.notes:
             print(f"note: {note}", file=sys.stderr)
         return found.records
@@ -130,7 +130,8 @@ def _check(profile: str, source: str, limit: int, servers: str | None) -> int:
     except ConfigurationError as error:  # mistakes of the profile are what is looked for
         print(error, file=sys.stderr)
         return EXIT_FOUND
-    records = _records(source, limit, servers)
+    numeric = [loaded.long.value] if loaded.long else [f.field for f in loaded.numeric]
+    records = _records(source, limit, servers, numeric)
     max_ahead_s = math.inf if isinstance(records[0], Line) else load_site(servers).max_ahead_s
     messages = [record for record in records if _is_arrow(record)]
     single = [record for record in records if not _is_arrow(record)]

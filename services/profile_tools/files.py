@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, time
 from itertools import islice
@@ -46,9 +46,13 @@ class FileRecords:
     notes: list[str]
 
 
-def from_file(source: str, limit: int) -> FileRecords:
+def from_file(source: str, limit: int, numeric: Collection[str] = ()) -> FileRecords:
     """The first records of a file, of the first file of a folder or pattern, or of the first in an archive.
 
+    Args:
+        source: path, folder or pattern.
+        limit: most records.
+        numeric: columns of a CSV that are to hold numbers, however many of their cells do not.
     Raises:
         ConfigurationError: there is no such file.
         DataError: it cannot be read, is of another kind, has no line of names, or holds nothing.
@@ -57,7 +61,9 @@ def from_file(source: str, limit: int) -> FileRecords:
         each, *more = find_inputs([source], [*ANY, *_JSON], "", Path(unpacked))
         notes = [f"the first of {len(more) + 1} files: {each.name}"] if more else []
         with open_input(each) as (stream, _):
-            found = _parquet(each, stream, limit) if each.is_parquet else _text(each, stream, limit, notes)
+            found = (
+                _parquet(each, stream, limit) if each.is_parquet else _text(each, stream, limit, notes, numeric)
+            )
         age = int(each.path.stat().st_mtime * 1000)
     if not found:
         raise DataError(f"file {each.name}: no records; it holds JSON lines, or a CSV with a header")
@@ -65,7 +71,7 @@ def from_file(source: str, limit: int) -> FileRecords:
     return FileRecords([replace(line, key=key, timestamp=age) for line in found], notes)
 
 
-def _text(each: Input, stream: IO[bytes], limit: int, notes: list[str]) -> list[Line]:
+def _text(each: Input, stream: IO[bytes], limit: int, notes: list[str], numeric: Collection[str]) -> list[Line]:
     first = b""
     before = 0  # lines above the first that is not empty
     for line in stream:
@@ -87,7 +93,7 @@ def _text(each: Input, stream: IO[bytes], limit: int, notes: list[str]) -> list[
         numbered = ((n, line) for n, line in enumerate(lines, before + 1) if line.strip())
         return [Line(line.strip().encode(), n) for n, line in islice(numbered, limit)]
     try:
-        return _csv(each.name, lines, first, limit, notes)
+        return _csv(each.name, lines, first, limit, notes, numeric)
     except csv.Error as error:
         raise DataError(f"file {each.name}: cannot be read as CSV: {error}") from error
 
@@ -98,7 +104,9 @@ def _rejoined(first: bytes, rest: IO[bytes]) -> Iterator[str]:
         yield decoded(line)
 
 
-def _csv(name: str, lines: Iterator[str], first: bytes, limit: int, notes: list[str]) -> list[Line]:
+def _csv(
+    name: str, lines: Iterator[str], first: bytes, limit: int, notes: list[str], known: Collection[str]
+) -> list[Line]:
     delimiter = ";" if first.count(b";") > first.count(b",") else ","
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     header = [cell.strip() for cell in next(reader)]
@@ -116,7 +124,8 @@ def _csv(name: str, lines: Iterator[str], first: bytes, limit: int, notes: list[
     places = {
         column: j for j, column in reversed(list(enumerate(header)))
     }  # the first of equal names, as replays do
-    names = [(column, j, j in set(numeric)) for column, j in sorted(places.items(), key=lambda each: each[1])]
+    are_numbers = {*numeric, *(j for column, j in places.items() if column in known)}
+    names = [(column, j, j in are_numbers) for column, j in sorted(places.items(), key=lambda each: each[1])]
     found = []
     for number, row in rows:
         cells = {c: _cell(row[j], is_number, delimiter) for c, j, is_number in names if j < len(row)}
@@ -171,10 +180,14 @@ def _notes(header: Sequence[str], rows: Sequence[tuple[int, list[str]]]) -> Iter
 def _cell(text: str, is_number: bool, delimiter: str) -> Any:
     if not is_number:
         return text or None
-    text = _pointed(text, delimiter)
-    if _WHOLE.fullmatch(text):
-        return int(text)
-    return float(text) if _NUMBER.fullmatch(text) and math.isfinite(float(text)) else None
+    if text in MISSING or text.lower() in _NO_NUMBER:
+        return None
+    number = _pointed(text, delimiter)
+    if _WHOLE.fullmatch(number):
+        return int(number)
+    if not _NUMBER.fullmatch(number):
+        return text  # one odd cell makes no text of the others
+    return float(number) if math.isfinite(float(number)) else None
 
 
 def _parquet(each: Input, stream: IO[bytes], limit: int) -> list[Line]:

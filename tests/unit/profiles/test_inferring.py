@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import runpy
@@ -25,7 +26,7 @@ from streamgauge.profiles.decoder import Decoder
 from streamgauge.profiles.inferring import propose
 from streamgauge.profiles.profile import load_profile, parse_profile
 from tests.support.columnar import columnar_messages
-from tests.support.plant import LONG_PROFILE, PROFILE, plant_profile, plant_records, tag_records
+from tests.support.plant import LONG_PROFILE, PROFILE, plant_profile, plant_records, tag_records, write_profile
 from tests.unit.edge_node.kit import good
 
 RECORDS: list[dict[str, Any]] = [
@@ -221,6 +222,33 @@ def test_files_of_lines_and_csv_and_the_commands(tmp_path: Path, capsys: pytest.
     (tmp_path / "bad.toml").write_text("name = 1\n")
     assert check_source(str(tmp_path / "bad.toml"), str(table), 10, None) == 1
     assert len(capsys.readouterr().err.splitlines()) == 5  # name, title, time, entity, no features
+
+
+def test_one_bad_cell_of_a_csv_is_one_bad_record_as_in_json_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = write_profile(tmp_path)
+    records = plant_records(50)
+    records[38]["pressure"] = "n/a"  # line 39 of JSON lines, 40 below a header
+    for bad in (1, 40):  # few or most of a column that the profile reads as numbers
+        for record in records[:bad]:
+            record["level"] = "" if bad == 1 else "1,234.5"
+        names = list(records[0])
+        with (tmp_path / "p.csv").open("w", newline="") as file:
+            csv.DictWriter(file, names).writeheader()
+            csv.DictWriter(file, names).writerows(records)
+        jsonl = [{k: None if v == "" else v for k, v in record.items()} for record in records]
+        (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, jsonl)))
+        assert check_source(str(profile), str(tmp_path / "p.csv"), 100, None) == 1
+        of_csv = capsys.readouterr().out
+        assert check_source(str(profile), str(tmp_path / "p.jsonl"), 100, None) == 1
+        of_json = capsys.readouterr().out
+        assert of_csv.splitlines()[0] == of_json.splitlines()[0]
+        if bad == 1:
+            assert of_csv.startswith("49 of 50 records accepted")
+            assert "line 40: " in of_csv
+        else:
+            assert of_csv.startswith("10 of 50 records accepted")
 
 
 def test_many_categories_are_some_and_too_many_are_none() -> None:
