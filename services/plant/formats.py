@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 import msgspec
 
 from services.runtime.log import TRUTH_HEADER, Outgoing
+from services.runtime.partitions import partition_of
 from streamgauge.plant.plant import Reading
 from streamgauge.plant.tags import TAGS
 
@@ -40,7 +40,7 @@ class Messages:
 
     def __init__(self, site: str, topic: str, partitions: int, *, long: bool, labels: bool) -> None:
         self._site, self._topic, self._key = site, topic, site.encode()
-        self._partition = zlib.crc32(self._key) % partitions
+        self._partition = partition_of(self._key, partitions)
         self._long, self._labels = long, labels
         self._encode = msgspec.json.Encoder().encode
         self._calm = (TRUTH_HEADER, b'{"label":"normal","attack":false}')

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +17,7 @@ from services.replay.columnar import ARROW, arrow_stream
 from services.replay.options import ReplayOptions
 from services.replay.split import stages_of
 from services.runtime.log import TRUTH_HEADER
+from services.runtime.partitions import partition_of
 from streamgauge.profiles.loaders.long_files import tag_records
 from streamgauge.profiles.loaders.records import json_records, record_batch
 from streamgauge.profiles.loaders.table import UNLABELLED, Table, distinct
@@ -175,7 +175,9 @@ class Composer:
         pairs, of = np.unique(entity * len(self._names) + sites, return_inverse=True)
         found = [divmod(pair, len(self._names)) for pair in pairs.tolist()]
         keys = [(entities[each] or self._names[site]).encode() for each, site in found]
-        partitions = [zlib.crc32(key) % self._partitions[site] for key, (_, site) in zip(keys, found, strict=True)]
+        partitions = [
+            partition_of(key, self._partitions[site]) for key, (_, site) in zip(keys, found, strict=True)
+        ]
         return _Routes(keys, [site for _, site in found], partitions, of)
 
     def _columnar(self, chunk: Chunk, sites: NDArray[np.int64], only: frozenset[str] | None) -> Messages:
