@@ -329,7 +329,7 @@ def show_dead_letter(
     profile: _Profile = None,
     servers: _Servers = None,
 ) -> None:
-    """Show one dead letter whole, and whether the profile accepts it now."""
+    """Show one dead letter whole, and whether a node would accept it now."""
     from services.dead_letters.command import Choice, main
 
     sys.exit(main("show", Choice(position=position), profile=profile, servers=servers))
@@ -343,7 +343,7 @@ def replay_dead_letters(
     profile: _Profile = None,
     servers: _Servers = None,
 ) -> None:
-    """Send to their topic again what the profile accepts now, each record once."""
+    """Send to their topic again what a node would accept now, each record once."""
     from services.dead_letters.command import Choice, main
 
     sys.exit(main("replay", Choice(reason, topic, position), profile=profile, servers=servers))

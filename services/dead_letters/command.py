@@ -94,9 +94,7 @@ def show_letter(letters: Sequence[Letter], judge: Judge | None, position: str, s
         if letter.replayed:
             say(f"sent as   {letter.replayed}")
         if judge is not None:
-            say(
-                f"now       {judge.why_not(letter) or 'the profile accepts it: `streamgauge dead-letters replay`'}"
-            )
+            say(f"now       {judge.why_not(letter) or 'a node accepts it: `streamgauge dead-letters replay`'}")
         say(f"key       {_text(letter.key)}")
         say(f"value     {_text(letter.value)}")
     return 0
@@ -146,7 +144,7 @@ def _run(command: str, choice: Choice, newest: int, profile: str | None, servers
     topic = Topics(site.topic_prefix).dead_letters
     name = profile or site.profile
     others = {topic: load_profile(other) for topic, other in site.profiles.items()}
-    judge = Judge(load_profile(name), site.learn_labels, others) if name else None
+    judge = Judge(load_profile(name), site.max_ahead_s, site.learn_labels, others) if name else None
     with closing(open_consumer(site.records, client_id="dead-letters", stop=stop)) as consumer:
         if command == "replay":
             if judge is None:

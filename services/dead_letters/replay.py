@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as changed
 
 from services.dead_letters.letters import Letter, between
 from services.runtime.log import Consumer, Outgoing, Partition, Producer
@@ -16,19 +18,31 @@ CHUNK = 200
 
 
 class Judge:
-    """Says whether the profiles accept a letter now.
+    """Says whether a node with these profiles and settings would accept a letter's copy now.
 
     Args:
         profile: of all topics but those of `others`.
+        max_ahead_s: as of the node: how far a record may be dated after its message's own timestamp.
         learn_labels: as of the node.
         others: by topic.
+        clock: seconds since the epoch; dates copies that get a new timestamp.
     """
 
     def __init__(
-        self, profile: Profile, learn_labels: bool = False, others: Mapping[str, Profile] | None = None
+        self,
+        profile: Profile,
+        max_ahead_s: float,
+        learn_labels: bool = False,
+        others: Mapping[str, Profile] | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._default = _decoder(profile, learn_labels)
-        self._others = {topic: _decoder(other, learn_labels) for topic, other in (others or {}).items()}
+        def decoder(each: Profile) -> Decoder:
+            kind = TagDecoder if each.long else Decoder
+            return kind(each, learn_labels=learn_labels, max_ahead_s=max_ahead_s)
+
+        self._default = decoder(profile)
+        self._others = {topic: decoder(other) for topic, other in (others or {}).items()}
+        self._clock = clock
 
     def _of(self, letter: Letter) -> Decoder:
         return self._others.get(letter.source.topic, self._default)
@@ -49,16 +63,14 @@ class Judge:
         if letter.columnar:
             return "a whole Arrow stream: its source must send it again"
         decoder = self._of(letter)
+        # A node holds the record's time against the timestamp of what it reads, which is the copy.
+        copy = letter if self.keeps_timestamp(letter) else changed(letter, timestamp=int(self._clock() * 1000))
         rejected: list[Rejected] = (
-            decoder.decode_tags([letter]).rejected
+            decoder.decode_tags([copy]).rejected
             if isinstance(decoder, TagDecoder)
-            else decoder.decode([letter]).rejected
+            else decoder.decode([copy]).rejected
         )
         return f"{rejected[0].reason}: {rejected[0].detail}" if rejected else None
-
-
-def _decoder(profile: Profile, learn_labels: bool) -> Decoder:
-    return (TagDecoder if profile.long else Decoder)(profile, learn_labels=learn_labels)
 
 
 @dataclass(frozen=True)
@@ -84,7 +96,7 @@ def replay(
     topic: str,
     hold: Callable[[], None] = lambda: None,
 ) -> Replayed:
-    """Send what the profile accepts now to where it came from, each record once, even if a replay is broken off.
+    """Send what a node would accept now to where it came from, each record once, even if a replay is broken off.
 
     A mark with the end of the source partition goes before each copy, another with the copy's position after it. A
     letter with the first mark only may have been sent: its copy is looked for from that offset on.

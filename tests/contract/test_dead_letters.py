@@ -29,9 +29,11 @@ def test_sent_again_once_to_where_it_came_from(log_backend: LogBackend) -> None:
     )
     letters = read_letters(consumer, topic)
     assert sorted(letter.copies for letter in letters) == [1, 1, 2]
-    done = replay(letters, Judge(plant_profile()), consumer, producer, topic)
+    done = replay(letters, Judge(plant_profile(), 3600.0), consumer, producer, topic)
     assert sorted(at for _, at in done.sent) == [f"{source}:1:{n}" for n in (3, 4, 5)]
-    assert replay(read_letters(consumer, topic), Judge(plant_profile()), consumer, producer, topic).sent == []
+    assert (
+        replay(read_letters(consumer, topic), Judge(plant_profile(), 3600.0), consumer, producer, topic).sent == []
+    )
     consumer.assign({places[1].partition: 3})
     copies, _ = read(consumer, 3)
     assert sorted((r.key, r.value) for r in copies) == sorted((r.key, r.value) for r in bad)
@@ -51,6 +53,6 @@ def test_a_copy_whose_second_mark_was_lost_is_found(log_backend: LogBackend) -> 
     producer.deliver([Outgoing(topic, letter.position.encode(), b"", (*mark, ("sg_replay_from", b"2")))])
     copy = (("sg_replayed_from", letter.position.encode()), ("sg_replay_digest", letter.digest.encode()))
     producer.deliver([Outgoing(source, letter.key, letter.value, copy)])
-    done = replay(read_letters(consumer, topic), Judge(plant_profile()), consumer, producer, topic)
+    done = replay(read_letters(consumer, topic), Judge(plant_profile(), 3600.0), consumer, producer, topic)
     assert [at for _, at in done.sent] == [f"{source}:0:2"]
     assert consumer.end(letter.source) == 3

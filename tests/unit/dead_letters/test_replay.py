@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,14 @@ from services.runtime.memory import MemoryBroker
 from streamgauge.profiles.columnar import CONTENT_TYPE
 from streamgauge.profiles.profile import Profile, parse_profile
 from tests.support.edge import MemoryClients, at_end, edge_settings, memory_broker, run_until
-from tests.support.plant import PROFILE
+from tests.support.plant import PROFILE, START_S
 from tests.unit.docs.pages import rows
 from tests.unit.edge_node.kit import good, raw, send
 
 TOPIC = "streamgauge.dead-letters"
 MENDED = PROFILE.replace('field = "power"', 'field = "kilowatts"\nname = "power"')
 """The source has renamed a field."""
+MAX_AHEAD_S = 3600.0
 
 
 def renamed(i: int) -> bytes:
@@ -45,7 +47,7 @@ def again(broker: MemoryBroker, profile: str = MENDED, producer: Producer | None
 
 
 def judge(profile: str) -> Judge:
-    return Judge(parsed(profile))
+    return Judge(parsed(profile), MAX_AHEAD_S)
 
 
 def parsed(profile: str) -> Profile:
@@ -176,7 +178,7 @@ def test_a_row_of_an_arrow_stream_goes_out_as_a_message_and_a_whole_stream_does_
 
 
 def test_topics_may_have_profiles_of_their_own(broker: MemoryBroker) -> None:
-    by_topic = Judge(parsed(PROFILE), others={"records": parsed(MENDED)})
+    by_topic = Judge(parsed(PROFILE), MAX_AHEAD_S, others={"records": parsed(MENDED)})
     assert len(replay(letters(broker), by_topic, broker.consumer(None), broker.producer(), TOPIC).sent) == 2
 
 
@@ -189,7 +191,7 @@ def test_the_commands_explain(broker: MemoryBroker) -> None:
     assert "e.g. records:0:1: 'power' is missing" in text
     said.clear()
     assert show_letter(letters(broker), judge(MENDED), "records:0:1", said.append) == 0
-    assert "the profile accepts it" in "\n".join(said)
+    assert "a node accepts it" in "\n".join(said)
     assert "kilowatts" in "\n".join(said)
     assert show_letter(letters(broker), None, "records:9:9", said.append) == 1
     said.clear()
@@ -210,6 +212,30 @@ def test_a_copy_keeps_the_timestamp_only_where_it_is_the_time(broker: MemoryBrok
         replay([letter], judge(profile), broker.consumer(None), broker.producer(), TOPIC)
     kept, new = broker.records("records")[-2:]
     assert (kept.timestamp == 1_750_000_000_000, new.timestamp > 1_750_000_000_000) == (True, True)
+
+
+def test_what_a_node_would_refuse_again_for_its_time_is_not_sent(broker: MemoryBroker, tmp_path: Path) -> None:
+    now = time.time()
+    ahead = json.dumps(good(6, time=now + 2.4 * 3600)).encode()
+    past = Outgoing("records", b"k", json.dumps(good(7)).encode(), (), 0, int(START_S - 4000) * 1000)
+    send(broker, raw(ahead), past)
+    read(broker, tmp_path, PROFILE)
+    chosen = [x for x in letters(broker) if x.offset in (6, 7)]
+    assert [x.reason for x in chosen] == ["bad-time", "bad-time"]
+    said: list[str] = []
+    show_letter(chosen, judge(PROFILE), "records:0:6", said.append)
+    assert "after the message's own timestamp; allowed: 3600" in next(x for x in said if x.startswith("now "))
+    assert outcome(broker, now) == ([7], [6])  # the one that is long past is not ahead of its copy
+    assert outcome(broker, now) == ([], [6])
+    assert outcome(broker, now + 1.5 * 3600) == ([6], [])
+
+
+def outcome(broker: MemoryBroker, now: float) -> tuple[list[int], list[int]]:
+    """Offsets of the letters of bad times that a replay of that time sends, and of those that stay."""
+    chosen = [x for x in letters(broker) if x.reason == "bad-time"]
+    judge_then = Judge(parsed(PROFILE), MAX_AHEAD_S, clock=lambda: now)
+    done = replay(chosen, judge_then, broker.consumer(None), broker.producer(), TOPIC)
+    return [x.offset for x, _ in done.sent], [x.offset for x, _ in done.kept]
 
 
 def test_every_reason_has_a_remedy() -> None:
