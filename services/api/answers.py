@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from schemas import (
     Alert,
@@ -18,8 +18,15 @@ from schemas import (
 )
 from schemas.base import Count, Finite, Name, Sha256
 
-_LINE = r"^[^\x00-\x1f\x7f]+$"
-"""One line of text that is not empty."""
+_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+_UNSEEN = _CONTROL + r"\s\u00ad\u200b-\u200f\u2060\ufeff"
+# Blanks around it go only after the check, so that the published pattern is the whole rule.
+_Line = Annotated[
+    str,
+    Field(max_length=200, pattern=rf"^[^{_CONTROL}]*[^{_UNSEEN}][^{_CONTROL}]*$"),
+    AfterValidator(str.strip),
+]
+"""One line of text with something to see in it."""
 
 
 class _Answer(BaseModel):
@@ -43,15 +50,11 @@ class VerdictGiven(_Answer):
     """A person's verdict on an alert."""
 
     verdict: VerdictKind = Field(description="unknown takes an earlier verdict back.", examples=["attack"])
-    attack_type: str | None = Field(
-        default=None,
-        max_length=200,
-        pattern=_LINE,
-        description="What it was, or looked like.",
-        examples=["port scan"],
+    attack_type: _Line | None = Field(
+        default=None, description="What it was, or looked like.", examples=["port scan"]
     )
     comment: str | None = Field(default=None, max_length=2000, pattern=r"^[^\x00]*$", examples=["seen in the log"])
-    by: str = Field(max_length=200, pattern=_LINE, description="Who says so.", examples=["ada"])
+    by: _Line = Field(description="Who says so.", examples=["ada"])
 
 
 class VerdictInfo(VerdictGiven):

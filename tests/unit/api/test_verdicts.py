@@ -79,12 +79,19 @@ def test_the_newest_verdict_counts_and_outlives_growth(store: Database) -> None:
     [
         ({"verdict": "maybe", "by": "ada"}, "attack"),
         ({"verdict": "attack"}, "by"),
-        ({"verdict": "attack", "by": ""}, "by"),
-        ({"verdict": "attack", "by": "a\nb"}, "by"),
-        ({"verdict": "attack", "by": "a", "comment": "\0"}, "comment"),
+        ({"verdict": "attack", "by": ""}, "one line of 200 characters at most"),
+        ({"verdict": "attack", "by": " \u00a0\u200b "}, "one line of 200 characters at most"),
+        ({"verdict": "attack", "by": "a\nb"}, "no control characters"),
+        ({"verdict": "attack", "by": "a\n"}, "no control characters"),
+        ({"verdict": "attack", "by": "a\u0085b"}, "no control characters"),
+        ({"verdict": "attack", "by": "a", "attack_type": " "}, "one line of 200 characters at most"),
+        ({"verdict": "attack", "by": "a", "comment": "\0"}, "a comment may not hold"),
         ({"verdict": "attack", "by": "a", "comment": "x" * 2001}, "2000"),
         ({"verdict": "attack", "by": "a" * 201}, "200"),
-        ({"verdict": "attack", "by": "a", "severity": 3}, "severity"),
+        (
+            {"verdict": "attack", "by": "a", "severity": 3},
+            "no field 'severity'; known: attack_type, by, comment, verdict",
+        ),
     ],
 )
 def test_wrong_verdicts_are_refused(api: TestClient, store: Database, body: dict[str, Any], said: str) -> None:
@@ -92,6 +99,11 @@ def test_wrong_verdicts_are_refused(api: TestClient, store: Database, body: dict
     assert answer.status_code == 422
     assert said in answer.text
     assert kit.contents(store)["verdicts"] == kit.contents(store)["outbox"] == []
+
+
+def test_blanks_around_a_name_are_left_out(api: TestClient) -> None:
+    answer = api.post(path(5), json={**ATTACK, "by": "  Ada Müller ", "attack_type": " scan"})
+    assert (answer.status_code, answer.json()["by"], answer.json()["attack_type"]) == (200, "Ada Müller", "scan")
 
 
 def test_only_json_of_the_own_host_is_taken(api: TestClient, store: Database) -> None:
