@@ -20,7 +20,7 @@ from services.runtime.settings import load_site
 from streamgauge.errors import ConfigurationError, DataError, InvalidRecordError, UnknownNameError
 from streamgauge.profiles.arrow_reader import read_stream
 from streamgauge.profiles.arrow_rows import rows_as_json
-from streamgauge.profiles.checking import check
+from streamgauge.profiles.checking import check, place
 from streamgauge.profiles.checking_columnar import check_messages
 from streamgauge.profiles.columnar import CONTENT_TYPE, MAX_MESSAGE_BYTES, MAX_ROWS
 from streamgauge.profiles.inferring import propose
@@ -56,7 +56,9 @@ def from_topic(consumer: Consumer, topic: str, limit: int) -> list[Any]:
     return sorted(found, key=lambda record: (record.partition, record.offset))
 
 
-def _records(source: str, limit: int, servers: str | None, numeric: Collection[str] = ()) -> Sequence[Any]:
+def _records(
+    source: str, limit: int, servers: str | None, numeric: Collection[str] | None = None
+) -> Sequence[Any]:
     if Path(source).exists() or any(c in source for c in "/*?[") or source.lower().endswith(_ENDINGS):
         found: FileRecords = from_file(source, limit, numeric)
         for note in found.notes:
@@ -75,13 +77,15 @@ def infer(source: str, limit: int, servers: str | None, name: str | None) -> int
 
 def _infer(source: str, limit: int, servers: str | None, name: str | None) -> int:
     records = _records(source, limit, servers)
-    values = [value for record in records for value in _objects_in(record)][:limit]
-    parsed = [each for each in map(_object, values) if each is not None]
+    placed = [(value, place(record)) for record in records for value in _objects_in(record)][:limit]
+    values = [value for value, _ in placed]
+    found = [(each, at) for value, at in placed if (each := _object(value)) is not None]
+    parsed = [each for each, _ in found]
     if not parsed:
         shown = (values[0] if values else b"")[:60]
         raise DataError(f"{source}: none of {len(records)} records is a JSON object; the first is {shown!r}")
     own = Path(source).name.partition(".")[0] if isinstance(records[0], Line) else source
-    made = propose(parsed, name or own or "records")
+    made = propose(parsed, name or own or "records", [at for _, at in found])
     parse_profile(made.text, "the proposal")
     print(made.text, end="")
     if len(parsed) < len(values):

@@ -21,6 +21,7 @@ from streamgauge.profiles.loaders.arrow_columns import MISSING
 from streamgauge.profiles.loaders.csv_file import BOM, check_kind, decoded
 from streamgauge.profiles.loaders.files import SourceFile
 from streamgauge.profiles.loaders.inputs import ANY, Input, find_inputs, open_input
+from streamgauge.profiles.seen import MOST_CODES, MOSTLY
 
 _WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,17})")
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d+)?(?<=\d)|[+-]?(0|[1-9]\d*)\.")  # 007 is a name
@@ -46,13 +47,14 @@ class FileRecords:
     notes: list[str]
 
 
-def from_file(source: str, limit: int, numeric: Collection[str] = ()) -> FileRecords:
+def from_file(source: str, limit: int, numeric: Collection[str] | None = None) -> FileRecords:
     """The first records of a file, of the first file of a folder or pattern, or of the first in an archive.
 
     Args:
         source: path, folder or pattern.
         limit: most records.
-        numeric: columns of a CSV that are to hold numbers, however many of their cells do not.
+        numeric: columns of a CSV that are to hold numbers, however many of their cells do not; None: those of
+            which nearly all cells do.
     Raises:
         ConfigurationError: there is no such file.
         DataError: it cannot be read, is of another kind, has no line of names, or holds nothing.
@@ -71,7 +73,9 @@ def from_file(source: str, limit: int, numeric: Collection[str] = ()) -> FileRec
     return FileRecords([replace(line, key=key, timestamp=age) for line in found], notes)
 
 
-def _text(each: Input, stream: IO[bytes], limit: int, notes: list[str], numeric: Collection[str]) -> list[Line]:
+def _text(
+    each: Input, stream: IO[bytes], limit: int, notes: list[str], numeric: Collection[str] | None
+) -> list[Line]:
     first = b""
     before = 0  # lines above the first that is not empty
     for line in stream:
@@ -105,7 +109,7 @@ def _rejoined(first: bytes, rest: IO[bytes]) -> Iterator[str]:
 
 
 def _csv(
-    name: str, lines: Iterator[str], first: bytes, limit: int, notes: list[str], known: Collection[str]
+    name: str, lines: Iterator[str], first: bytes, limit: int, notes: list[str], known: Collection[str] | None
 ) -> list[Line]:
     delimiter = ";" if first.count(b";") > first.count(b",") else ","
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
@@ -118,13 +122,13 @@ def _csv(
             break
     if not rows:
         return []
-    numeric = [j for j in range(len(header)) if _is_numeric(_column(rows, j), delimiter)]
+    numeric = [j for j in range(len(header)) if _is_numeric(_column(rows, j), delimiter, known is None)]
     _check_header(name, header, numeric, rows)
     notes += _notes(header, rows)
     places = {
         column: j for j, column in reversed(list(enumerate(header)))
     }  # the first of equal names, as replays do
-    are_numbers = {*numeric, *(j for column, j in places.items() if column in known)}
+    are_numbers = {*numeric, *(j for column, j in places.items() if column in (known or ()))}
     names = [(column, j, j in are_numbers) for column, j in sorted(places.items(), key=lambda each: each[1])]
     found = []
     for number, row in rows:
@@ -137,10 +141,13 @@ def _column(rows: Sequence[tuple[int, list[str]]], j: int) -> list[str]:
     return [row[j] for _, row in rows if j < len(row)]
 
 
-def _is_numeric(cells: Sequence[str], delimiter: str) -> bool:
-    """Whether a column holds numbers, some of them missing or infinite."""
+def _is_numeric(cells: Sequence[str], delimiter: str, mostly: bool) -> bool:
+    """Whether a column holds numbers, some of them missing or infinite; or mostly, more than codes."""
     there = [c for c in cells if c not in MISSING and c.lower() not in _NO_NUMBER]
-    return bool(there) and all(_NUMBER.fullmatch(_pointed(c, delimiter)) for c in there)
+    numbers = [c for c in there if _NUMBER.fullmatch(_pointed(c, delimiter))]
+    if mostly and len(numbers) >= MOSTLY * len(there) and len(set(numbers)) > MOST_CODES:
+        return True
+    return bool(there) and len(numbers) == len(there)
 
 
 def _pointed(cell: str, delimiter: str) -> str:

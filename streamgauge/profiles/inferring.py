@@ -24,12 +24,13 @@ from streamgauge.profiles.roles import (
     Times,
     Truth,
     entity_among,
+    named_truth,
     tells_label,
     times_among,
     truth_among,
 )
-from streamgauge.profiles.seen import Seen, look_at, words
-from streamgauge.profiles.time_formats import regular_s, steps_s
+from streamgauge.profiles.seen import Seen, look_at, numbers_of, words
+from streamgauge.profiles.time_formats import regular_s, steps_s, unread_times
 
 Records = Sequence[Mapping[str, Any]]
 _KINDS = 20
@@ -49,17 +50,21 @@ class Proposal:
     summary: str
 
 
-def propose(records: Records, name: str) -> Proposal:
-    """A profile for records like these, which it accepts, but those without a time or an entity.
+def propose(records: Records, name: str, places: Sequence[str] = ()) -> Proposal:
+    """A profile for records like these, which it accepts, but those without a time or an entity or with odd cells.
+
+    A field of which nearly all values are numbers, or times, is one of these; a comment says what the others are.
 
     Args:
         records: at least one, in the order of the source; some thousands tell enough.
         name: of the profile.
+        places: where each record stands, for people; nothing: its number says it.
     Raises:
         DataError: no field may be a feature; says why of each.
     """
     seen, n = look_at(records), len(records)
-    times = times_among(seen, n)
+    where = places or [f"record {i}" for i in range(1, n + 1)]
+    times = times_among({f: numbers_of(s) for f, s in seen.items()}, n)
     held = {f for f in (times.name, *times.others, *times.halves) if f}
     truth = truth_among(seen, held)
     taken = held | set(truth.fields if truth else ())
@@ -75,7 +80,7 @@ def propose(records: Records, name: str) -> Proposal:
         top, tables = _long(records, one, times, entity, fixed, left_out)
         left_out |= {f: useless(seen[f]) or "of the message, not a tag" for f in rest}
     else:
-        top, tables = _wide(records, seen, rest, truth, times, entity, left_out)
+        top, tables = _wide(records, seen, rest, truth, times, entity, left_out, where)
     if not tables:
         reasons = [f"    {plain(f)}: {why}" for f, why in left_out.items()]
         raise DataError("\n".join(["no field of these records may be a feature:", *reasons]))
@@ -86,7 +91,7 @@ def propose(records: Records, name: str) -> Proposal:
         f"title = {quoted(f'Records of {name}')}",
         *_context(seen, rest),
         *top,
-        *_time(times, n, seen),
+        *_time(times, records, seen, where),
         *_entity(entity, seen),
         *(_label(truth, seen) if truth else ()),
     ]
@@ -118,8 +123,10 @@ def _wide(
     times: Times,
     entity: str | None,
     left_out: dict[str, str],
+    where: Sequence[str],
 ) -> tuple[list[str], list[list[str]]]:
     """Lines of the top and the features' tables of records with all features in one message."""
+    seen = {f: numbers_of(s) if f in rest and not named_truth(f) else s for f, s in seen.items()}
     why = {f: useless(seen[f]) for f in rest}
     left_out |= {f: reason for f, reason in why.items() if reason is not None}
     features = [f for f in rest if why[f] is None]
@@ -127,7 +134,11 @@ def _wide(
     names, tables = canonical_names(features), []
     for f in features:
         note = f"# check: its value alone tells {truth.label if truth else ''} of every record: leave it out?"
-        tables.append(table(f, seen[f], len(records), names.get(f), [plain(note)] if f in giving_away else ()))
+        notes = [plain(note)] if f in giving_away else []
+        if odd := seen[f].odd:
+            at = [i for i, record in enumerate(records) if isinstance(find(record, f), str)]
+            notes.append(_odd(at, len(records), "numbers", next(iter(odd)), where))
+        tables.append(table(f, seen[f], len(records), names.get(f), notes))
     top = ["# check: a missing cell says nothing; other rules: reject, last:<seconds>, constant:<value>"]
     top += ['missing = "mask"']
     share = missing_share(records, features) if features else 0.0
@@ -210,7 +221,13 @@ def _context(seen: Mapping[str, Seen], rest: Collection[str]) -> list[str]:
     return [f"# context = [{plain(', '.join(map(quoted, names[:8])))}]  # check: shown in alerts, decides nothing"]
 
 
-def _time(times: Times, n: int, seen: Mapping[str, Seen]) -> list[str]:
+def _odd(at: Sequence[int], n: int, what: str, first: str, where: Sequence[str]) -> str:
+    """Of records, by their indices, that hold something else than the others: they are refused."""
+    return plain(f"# check: {len(at)} of {n} are not {what}: {first[:60]}, e.g. {where[at[0]]}; these are refused")
+
+
+def _time(times: Times, records: Records, seen: Mapping[str, Seen], where: Sequence[str]) -> list[str]:
+    n = len(records)
     if times.name is None or times.written is None:
         lines = ["", "[time]"]
         if len(times.halves) > 1:
@@ -224,6 +241,8 @@ def _time(times: Times, n: int, seen: Mapping[str, Seen]) -> list[str]:
         lines[-1] += f"  # check: {times.written.other.removeprefix('strptime:')} would fit as well"
     if (missing := n - seen[times.name].present) > 0:
         lines.append(f"# check: missing in {missing} of {n} records, which are refused")
+    if at := unread_times(records, times.name, times.written.format):
+        lines.append(_odd(at, n, "such times", str(find(records[at[0]], times.name)), where))
     return lines
 
 

@@ -12,10 +12,9 @@ from streamgauge.profiles.decoder import FLOAT32_MAX
 from streamgauge.profiles.loaders.csv_file import is_number
 from streamgauge.profiles.paths import ROOT, find
 from streamgauge.profiles.roles import MAX_CATEGORIES
-from streamgauge.profiles.seen import Seen, words
+from streamgauge.profiles.seen import MOST_CODES, Seen, words
 
 _CODE_WORDS = {"code", "type", "state", "status", "mode", "protocol", "proto", "kind", "id", "class", "category"}
-_MOST_CODES = 10
 
 
 def useless(seen: Seen) -> str | None:
@@ -46,7 +45,7 @@ def _useless_number(seen: Seen) -> str | None:
 
 
 def _useless_text(seen: Seen) -> str | None:
-    if len(seen.values) > _MOST_CODES and all(map(is_number, seen.values)):
+    if len(seen.values) > MOST_CODES and all(map(is_number, seen.values)):
         return "numbers in quotes: a number must be sent without them"
     if seen_like_ids(seen):
         return f"like an id: {len(seen.values)} different texts in {seen.present} records"
@@ -73,7 +72,8 @@ def table(
         notes: what a person should check.
         unit: of a numeric field.
     """
-    absent = f", missing in {n - seen.present} of {n}" if seen.present < n else ""
+    missing = n - seen.present - seen.odd.total()
+    absent = f", missing in {missing} of {n}" if missing else ""
     common = [f"field = {quoted(field)}", *([f"name = {quoted(name)}"] if name else [])]
     if seen.kind != "number":
         counts = ", ".join(f"{v} ({c})" for v, c in seen.values.most_common())
@@ -83,7 +83,7 @@ def table(
     low, high = value_range(seen)
     what = "" if (low, high) == (0, 1) else "; check the range: what the sensor can show"
     head = ["[[numeric]]", f"# seen {seen.low:g} to {seen.high:g}{absent}{what}"]
-    if seen.whole and 2 < len(seen.values) <= _MOST_CODES and _CODE_WORDS & set(words(field)):
+    if seen.whole and 2 < len(seen.values) <= MOST_CODES and _CODE_WORDS & set(words(field)):
         counts = ", ".join(f"{v} ({c})" for v, c in seen.values.most_common())
         head.append(f"# check: {counts}: a code rather than a measure? Then make it a [[categorical]]")
     log = low >= 0 and seen.high > 1000 * max(1.0, seen.low)

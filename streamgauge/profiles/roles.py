@@ -188,9 +188,14 @@ def _tells_truth(name: str, seen: Seen) -> bool:
     if len(seen.values) > max(2, seen.present / 2):
         return False
     attacks = any(_word(v) in _ATTACKS or "attack" in _word(v) for v in seen.values)
-    if _TRUTH_WORDS & set(words(name)):
+    if named_truth(name):
         return True
     return attacks or bool(_TRUTH_WORDS_IF_VALUES & set(words(name)) and "benign" in map(_word, seen.values))
+
+
+def named_truth(name: str) -> bool:
+    """Whether a field's name alone says that it tells the truth."""
+    return bool(_TRUTH_WORDS & set(words(name)))
 
 
 def _word(value: str) -> str:

@@ -11,6 +11,11 @@ from typing import Any
 
 from streamgauge.profiles.paths import ROOT
 
+MOSTLY = 0.9
+"""Share of values that make a field one of numbers, or of times, where the others are mistakes."""
+MOST_CODES = 10
+"""Numbers of no more different values may be codes."""
+
 
 @dataclass
 class Seen:
@@ -24,6 +29,7 @@ class Seen:
         low, high: of the numbers.
         whole: all numbers are integers.
         rising: no number is smaller than the one before.
+        odd: texts among the numbers, which the other attributes leave out; see `numbers_of`.
         nameable: a profile can name the field; not where it has no name, or a dot within an object.
     """
 
@@ -35,6 +41,7 @@ class Seen:
     high: float = -math.inf
     whole: bool = True
     rising: bool = True
+    odd: Counter[str] = field(default_factory=Counter)
     nameable: bool = True
 
     def add(self, value: Any) -> None:
@@ -59,6 +66,19 @@ class Seen:
     def switch(self) -> bool:
         """Numbers, and none but 0 and 1."""
         return self.kind == "number" and self.values.keys() <= {"0", "1"}
+
+
+def numbers_of(seen: Seen) -> Seen:
+    """The numbers of a field that holds nearly nothing else, and its few texts as `odd`; others as they are."""
+    if seen.kinds.keys() != {"number", "text"} or seen.kinds["number"] < MOSTLY * seen.present:
+        return seen
+    found = Seen(nameable=seen.nameable)
+    for value in seen.examples:
+        if isinstance(value, str):
+            found.odd[value] += 1
+        else:
+            found.add(value)
+    return found if len(found.values) > MOST_CODES else seen
 
 
 def plain_value(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from streamgauge.profiles.columns import LATEST_S, time_parser
 from streamgauge.profiles.fields import ISO8601, STRPTIME, UNIX
 from streamgauge.profiles.paths import find
-from streamgauge.profiles.seen import Seen
+from streamgauge.profiles.seen import MOSTLY, Seen
 
 EARLIEST_S = 631_152_000.0
 """Numbers before 1990 are not taken for times."""
@@ -40,7 +40,7 @@ class Written:
 
 
 def time_written(seen: Seen) -> Written | None:
-    """The format that reads all values of a field; None if no known one does.
+    """The format that reads all values of a field, else the most and nearly all; None if no known one does.
 
     Of two that do, the one by which time goes back less often from record to record.
     """
@@ -57,8 +57,18 @@ def time_written(seen: Seen) -> Written | None:
     formats = [f for f in (STRPTIME + both for both in _BOTH) if _reads_all(f, seen)]
     formats.sort(key=lambda f: _steps_back(f, seen.examples))
     if not formats:
-        return None
+        return _mostly_written(seen)
     same = len(formats) > 1 and _steps_back(formats[0], seen.examples) == _steps_back(formats[1], seen.examples)
+    return Written(formats[0], formats[1] if same else None)
+
+
+def _mostly_written(seen: Seen) -> Written | None:
+    unread = {f: _unread(f, seen) for f in (ISO8601, *(STRPTIME + both for both in _BOTH))}
+    found = {f: (n, _steps_back(f, seen.examples)) for f, n in unread.items() if n is not None}
+    formats = sorted(found, key=lambda f: found[f])
+    if not formats:
+        return None
+    same = len(formats) > 1 and found[formats[0]] == found[formats[1]]
     return Written(formats[0], formats[1] if same else None)
 
 
@@ -88,6 +98,12 @@ def steps_s(records: Sequence[Mapping[str, Any]], time: str, format_: str, entit
     return steps
 
 
+def unread_times(records: Sequence[Mapping[str, Any]], time: str, format_: str) -> list[int]:
+    """Indices of records whose time is there, but not as the format has it."""
+    parse = time_parser(format_)
+    return [i for i, r in enumerate(records) if (v := find(r, time)) is not None and _read(parse, v) is None]
+
+
 def regular_s(steps: Sequence[float]) -> float | None:
     """The usual step, where nine of ten are within a tenth of it; None else."""
     if len(steps) < 10:
@@ -106,6 +122,17 @@ def _reads_all(format_: str, seen: Seen) -> bool:
     return bool(seen.values) and all(_read(parse, text) is not None for text in seen.values)
 
 
+def _unread(format_: str, seen: Seen) -> int | None:
+    """How many values a format does not read; None if it reads too few of them."""
+    parse, unread = time_parser(format_), 0
+    for i, (text, count) in enumerate(seen.values.items()):
+        if _read(parse, text) is None:
+            unread += count
+            if unread > (1 - MOSTLY) * seen.present or unread > 3 + i / 2:  # the latter: soon seen, of most texts
+                return None
+    return unread
+
+
 def _read(parse: Any, text: Any) -> float | None:
     try:
         seconds = parse(text)
@@ -116,5 +143,5 @@ def _read(parse: Any, text: Any) -> float | None:
 
 def _steps_back(format_: str, values: Sequence[Any]) -> int:
     parse = time_parser(format_)
-    times = [parse(value) for value in values]
+    times = [at for value in values if (at := _read(parse, value)) is not None]
     return sum(after < before for before, after in pairwise(times))

@@ -7,6 +7,7 @@ import gzip
 import json
 import runpy
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +250,46 @@ def test_one_bad_cell_of_a_csv_is_one_bad_record_as_in_json_lines(
             assert "line 40: " in of_csv
         else:
             assert of_csv.startswith("10 of 50 records accepted")
+
+
+def test_a_few_bad_cells_of_a_csv_leave_their_columns_what_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = plant_records(1000)
+    for record in records:
+        record["time"] = datetime.fromtimestamp(record["time"], UTC).strftime("%d/%m/%Y %H:%M:%S")
+        record["label"] = "attack" if record["label"] != "ok" else "0"
+    for i in range(32, 1000, 200):
+        records[i]["pressure"] = "n/a"  # lines 34, 234, ...
+    records[7]["flow"], records[8]["flow"], records[9]["level"] = "1,234.5", "", ""
+    records[499]["time"] = "2024-05-01T10:00:00Z"
+    with (tmp_path / "messy.csv").open("w", newline="") as file:
+        csv.DictWriter(file, list(records[0])).writeheader()
+        csv.DictWriter(file, list(records[0])).writerows(records)
+    assert infer(str(tmp_path / "messy.csv"), 1000, None, None) == 0
+    text = capsys.readouterr().out
+    profile = parse_profile(text)
+    assert {f.field for f in profile.numeric} == {"flow", "level", "pressure", "power"}
+    assert (profile.time.field, profile.time.format) == ("time", "strptime:%d/%m/%Y %H:%M:%S")
+    assert profile.label is not None
+    assert (profile.label.field, profile.label.normal) == ("label", ("0",))
+    assert "# check: 5 of 1000 are not numbers: n/a, e.g. line 34;" in text
+    assert "# check: 1 of 1000 are not numbers: 1,234.5, e.g. line 9;" in text
+    assert "# check: 1 of 1000 are not such times: 2024-05-01T10:00:00Z, e.g. line 501;" in text
+    lacking = sum(record.get("pressure") in ("", None) for record in records)
+    assert f", missing in {lacking} of 1000; check the range: what the sensor can show\n# check: 5 of" in text
+    (tmp_path / "messy.toml").write_text(text)
+    assert check_source(str(tmp_path / "messy.toml"), str(tmp_path / "messy.csv"), 1000, None) == 1
+    assert capsys.readouterr().out.startswith("993 of 1000 records accepted")
+
+
+def test_codes_with_a_few_texts_among_them_are_no_measures() -> None:
+    codes = [{"host": "a", "v": i / 7, "code": i % 5 if i % 50 else "x"} for i in range(500)]
+    assert "#   code: holds number (490), text (10)" in propose(codes, "x").text
+    measures = [{"host": "a", "v": i / 7 if i % 50 else "x"} for i in range(500)]
+    assert "# check: 10 of 500 are not numbers: x, e.g. record 1;" in propose(measures, "x").text
+    labels = [{**r, "label": i if i % 50 else "x"} for i, r in enumerate(codes)]
+    assert not any(f.field == "label" for f in parse_profile(propose(labels, "x").text).numeric)
 
 
 def test_many_categories_are_some_and_too_many_are_none() -> None:
