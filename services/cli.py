@@ -173,7 +173,10 @@ def backtest(
     bundle: Annotated[Path | None, typer.Option(help="A node's bundle instead; nothing is trained.")] = None,
     train: Annotated[
         str | None,
-        typer.Option(help="ROWS, a time up to which, or each:ROWS of every entity; else up to the first attack."),
+        typer.Option(
+            help="ROWS, a time up to which, or each:ROWS of every entity; else up to the first attack, at most "
+            "half of all; without any attack 30 %."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write this HTML page, and the JSON beside.")] = None,
     gap: Annotated[

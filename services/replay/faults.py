@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,7 @@ class Faults:
         self._stuck: list[_Stuck] = []
         self._held: Messages | None = None
         self.counts: Counter[str] = Counter()
-        """Records hit so far, by kind."""
+        """Records hit so far, by kind; of stuck sensors those that show another value than their own."""
 
     @property
     def held_row(self) -> int | None:
@@ -73,7 +74,9 @@ class Faults:
         for each in self._stuck:
             rows = (entities == each.entity) & (numbers >= each.row) & (chunk.due <= each.until)
             columns[each.field][rows] = each.value
-            self.counts["stuck"] += int(rows.sum())
+        # Once each, however many of them show on it.
+        changed = [_differ(columns[field], chunk.table.columns[field]) for field in {f.field for f in stuck}]
+        self.counts["stuck"] += int(np.any(changed, axis=0).sum())
         self._stuck = [each for each in self._stuck if each.until > chunk.due[-1]]
         return replace(chunk, table=replace(chunk.table, columns=columns))
 
@@ -122,3 +125,8 @@ class Faults:
 
     def _hit(self, fault: Fault, first_row: int, n: int) -> NDArray[np.bool_]:
         return lots_of(self._seed, f"{fault.kind} {fault.field}", first_row, n) < fault.share
+
+
+def _differ(shown: NDArray[Any], own: NDArray[Any]) -> NDArray[np.bool_]:
+    """(n,) where two columns of numbers differ; two missing values do not."""
+    return np.asarray((shown != own) & ~(np.isnan(shown) & np.isnan(own)))

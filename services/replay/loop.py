@@ -193,7 +193,4 @@ class Reporter:
         self._metrics.behind.set(state.behind_s)
         self._screen.show(state)
         if self._file is not None:
-            if state.phase == "done":
-                self._file.done()
-            else:
-                self._file.write(position)
+            self._file.write(position, done=state.phase == "done")

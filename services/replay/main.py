@@ -63,9 +63,13 @@ def run(options: ReplayOptions, settings: ReplaySettings, resume: Path | None, s
     profile = load_profile(options.profile)
     with tempfile.TemporaryDirectory(prefix="streamgauge-replay-") as unpacked:
         inputs = inputs_of(options.files, profile, Path(unpacked))
+        file = PositionFile(resume, fingerprint(options, inputs)) if resume else None
+        if file and file.all_sent():
+            said = f"--resume {resume}: all was sent before, nothing is sent now; remove the file to send it anew"
+            print(said, file=sys.stderr)
+            return
         moved = _Moved(sum(each.size_bytes for each in inputs), options)
         source = make_source(options, profile, inputs, time.time(), moved)
-        file = PositionFile(resume, fingerprint(options, inputs)) if resume else None
         begin = file.read() if file else Position()
         _send(options, settings, profile, source, moved, file, begin, stop)
 

@@ -55,25 +55,30 @@ class PositionFile:
         Raises:
             ConfigurationError: the file is of another replay, or none of ours.
         """
+        kept = self._read()
+        return Position() if kept is None else kept[0]
+
+    def all_sent(self) -> bool:
+        """Whether the file says that the replay came to its end. Raises as `read`."""
+        kept = self._read()
+        return kept is not None and kept[1]
+
+    def _read(self) -> tuple[Position, bool] | None:
+        """The position, and whether it is the end; None where there is no file."""
         if not self._path.exists():
-            return Position()
+            return None
         try:
             kept = json.loads(self._path.read_text("utf-8"))
-            of, position = kept["of"], Position(**kept["position"])
+            of, position, done = kept["of"], Position(**kept["position"]), bool(kept.get("done", False))
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(f"--resume {self._path}: is no position of a replay: {error}") from error
         if of != self._of:
             raise ConfigurationError(
                 f"--resume {self._path}: is the position of other files or options; delete it to begin anew"
             )
-        return position
+        return position, done
 
-    def write(self, position: Position) -> None:
-        """Replace the file."""
-        write_atomic(
-            self._path, json.dumps({"of": self._of, "position": asdict(position)}).encode() + b"\n", 0o644
-        )
-
-    def done(self) -> None:
-        """Remove the file: all was sent."""
-        self._path.unlink(missing_ok=True)
+    def write(self, position: Position, *, done: bool = False) -> None:
+        """Replace the file; `done`: all was sent, so that the same command sends nothing twice."""
+        kept = {"of": self._of, "position": asdict(position), "done": done}
+        write_atomic(self._path, json.dumps(kept).encode() + b"\n", 0o644)

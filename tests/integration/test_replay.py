@@ -107,6 +107,23 @@ def test_files_of_2015_arrive_with_their_own_times_in_order_of_time(
     assert [record.timestamp / 1000 for record in records] == decoded.times.tolist()
 
 
+def test_a_finished_replay_that_is_repeated_sends_nothing_and_says_so(
+    broker: LocalBroker, topic_prefix: str, start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "SWaT_Dataset_Normal_v1.csv").write_bytes(SWAT_NORMAL)
+    kept = tmp_path / "position.json"
+    for said in (
+        "",
+        f"--resume {kept}: all was sent before, nothing is sent now; remove the file to send it anew",
+    ):
+        process = start(f"swat {tmp_path}/*.csv --max --resume {kept}")
+        out, errors = process.communicate(timeout=DEADLINE_S)
+        assert process.returncode == 0, errors
+        assert said in errors
+        assert bool(out) != bool(said)
+    read(broker, f"{topic_prefix}site-1", 2)
+
+
 def test_sigterm_ends_an_endless_replay_with_a_last_line(start: Start) -> None:
     process = start("nsl-kdd nsl-kdd-sample --bursts default --rate 200/s")
     assert process.stdout is not None

@@ -192,13 +192,19 @@ def test_a_position_is_kept_and_refused_for_other_files(tmp_path: Path, pump: Pa
     assert file.read() == Position()
     file.write(Position(7, 1, 4, 0.5))
     assert PositionFile(path, of).read() == Position(7, 1, 4, 0.5)
+    assert not file.all_sent()
     assert fingerprint(options(pump, speed="9x"), inputs) == of, "it may go on at another speed"
     with pytest.raises(ConfigurationError, match="other files or options"):
         PositionFile(path, fingerprint(options(pump, seed=1), inputs)).read()
     path.write_text("[]")
     with pytest.raises(ConfigurationError, match="is no position"):
         file.read()
-    file.done()
+    file.write(Position(9), done=True)
+    assert file.all_sent()
+    with pytest.raises(ConfigurationError, match="other files or options"):
+        PositionFile(path, fingerprint(options(pump, seed=1), inputs)).all_sent()
+    path.unlink()
+    assert not file.all_sent()
     assert file.read() == Position()
 
 
