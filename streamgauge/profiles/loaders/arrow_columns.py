@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from streamgauge.errors import DataError
 from streamgauge.profiles.columns import LATEST_S, time_parser, times_of
 from streamgauge.profiles.fields import UNIX
+from streamgauge.profiles.loaders.csv_errors import FETCH_AGAIN, MEND
 
 MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "#N/A", "None"]
 """How files spell a number that is not there."""
 
 
-def typed(rows: Any, where: Mapping[str, int], numeric: set[str], file: str) -> Any:
+def typed(rows: Any, where: Mapping[str, int], numeric: set[str], file: str, own: bool) -> Any:
     """A record batch's columns as a CSV file would have them: float64 and text, named by their positions.
 
     Raises:
@@ -32,16 +33,16 @@ def typed(rows: Any, where: Mapping[str, int], numeric: set[str], file: str) -> 
         try:
             columns[str(i)] = _as_numbers(column) if name in numeric else _as_plain(column)
         except pa.ArrowInvalid as error:
-            raise _no_number(f"file {file}: column {name!r}", error) from error
+            raise _no_number(f"file {file}: column {name!r}", error, own) from error
     return pa.table(columns)
 
 
-def _no_number(where: str, error: Exception) -> DataError:
-    return DataError(f"{where}: {error}; fetch the file again")
+def _no_number(where: str, error: Exception, own: bool) -> DataError:
+    return DataError(f"{where}: {error}; {MEND if own else FETCH_AGAIN}")
 
 
 def parsed_numbers(cells: Any, where: str) -> Any:
-    """Texts as an Arrow array of finite numbers, null where one is missing or infinite.
+    """Texts of a user's own file as an Arrow array of finite numbers, null where one is missing or infinite.
 
     Raises:
         DataError: a text is no number; `where` says of what.
@@ -52,7 +53,7 @@ def parsed_numbers(cells: Any, where: str) -> Any:
     try:
         found = _as_numbers(cells)
     except pa.ArrowInvalid as error:
-        raise _no_number(where, error) from error
+        raise _no_number(where, error, own=True) from error
     return compute.if_else(compute.is_finite(found), found, None)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from streamgauge.errors import ConfigurationError, DataError
 from streamgauge.profiles.fields import TimeField
 from streamgauge.profiles.loaders.arrow_columns import MISSING, numbers, seconds, texts, typed
+from streamgauge.profiles.loaders.csv_errors import in_words
 from streamgauge.profiles.loaders.files import SourceFile
 from streamgauge.profiles.loaders.table import Column
 from streamgauge.profiles.profile import Profile
@@ -31,6 +32,7 @@ class CsvText:
         names: one a column, blanks around taken off; a name may come twice, ``""`` names a column to ignore.
         delimiter: ``,`` or ``;``.
         rows: an Arrow record batch in place of the lines; None: they are text.
+        first_line: number of the first data line in the file, from 1.
     """
 
     file: str
@@ -38,6 +40,7 @@ class CsvText:
     names: tuple[str, ...]
     delimiter: str = ","
     rows: Any = None
+    first_line: int = 1
 
 
 def with_header(file: SourceFile, known: str | None = None) -> CsvText:
@@ -52,12 +55,12 @@ def with_header(file: SourceFile, known: str | None = None) -> CsvText:
             return CsvText(file.name, b"", names, rows=file.rows)
     check_kind(file)
     rest = file.data.removeprefix(BOM)
-    for _ in range(10):
+    for above in range(10):
         line, _, rest = rest.partition(b"\n")
         delimiter = ";" if line.count(b";") > line.count(b",") else ","
         names = _cells(line, delimiter)
         if _has(names, known):
-            return CsvText(file.name, rest, names, delimiter)
+            return CsvText(file.name, rest, names, delimiter, first_line=above + 2 + file.skipped)
     raise DataError(
         f"file {file.name}: no header with the column {known!r} in its first lines; is it another data set?"
     )
@@ -78,7 +81,8 @@ def without_header(file: SourceFile, names: Sequence[str], *, number_at: int) ->
     data = file.data.removeprefix(BOM)
     first, _, rest = data.partition(b"\n")
     is_data = is_number("".join(_cells(first, ",")[number_at : number_at + 1]))
-    return CsvText(file.name, data if is_data else rest, tuple(names))
+    first_line = (1 if is_data else 2) + file.skipped
+    return CsvText(file.name, data if is_data else rest, tuple(names), first_line=first_line)
 
 
 def names_all(file: SourceFile, profile: Profile) -> bool:
@@ -158,6 +162,7 @@ def read_columns(
     *,
     time: TimeField | None = None,
     tolerant: bool = False,
+    own: bool = False,
 ) -> Columns:
     """Read the profile's features and context, and the `extra` columns as texts.
 
@@ -169,6 +174,7 @@ def read_columns(
         extra: further fields, e.g. the label.
         time: read the times too; one that its format does not fit is NaN.
         tolerant: leave out lines with a wrong number of cells, and count them; otherwise they are an error.
+        own: a user's own file, to be mended; else one that its owner publishes, to be fetched again.
 
     Raises:
         DataError: a column is missing, a cell is not a number, a line has a wrong number of cells.
@@ -178,7 +184,7 @@ def read_columns(
     timed = [time.field] if time and time.field else []
     where = _positions(text, [*numeric, *dict.fromkeys([*others, *timed])], profile.name)
     bad: list[str] = []
-    table = _parse(text, where, set(numeric), bad if tolerant else None)
+    table = _parse(text, where, set(numeric), bad if tolerant else None, own)
     columns: dict[str, Column] = {}
     for name in (*numeric, *others):
         column = table[str(where[name])]
@@ -199,7 +205,7 @@ def _positions(text: CsvText, wanted: Sequence[str], dataset: str) -> dict[str, 
     return where
 
 
-def _parse(text: CsvText, where: Mapping[str, int], numeric: set[str], bad: list[str] | None) -> Any:
+def _parse(text: CsvText, where: Mapping[str, int], numeric: set[str], bad: list[str] | None, own: bool) -> Any:
     """An Arrow table whose columns are named by their positions."""
     try:
         import pyarrow as pa
@@ -208,7 +214,7 @@ def _parse(text: CsvText, where: Mapping[str, int], numeric: set[str], bad: list
         raise ConfigurationError("loading data sets needs pyarrow; pip install 'streamgauge[data]'") from error
 
     if text.rows is not None:
-        return typed(text.rows, where, numeric, text.file)
+        return typed(text.rows, where, numeric, text.file, own)
     types = {str(i): pa.float64() if name in numeric else pa.string() for name, i in where.items()}
     if not text.data.strip():
         return pa.schema(types).empty_table()
@@ -226,7 +232,9 @@ def _parse(text: CsvText, where: Mapping[str, int], numeric: set[str], bad: list
     try:
         return arrow_csv.read_csv(pa.BufferReader(text.data), read, parse, convert)
     except pa.ArrowInvalid as error:
-        raise DataError(f"file {text.file}: {_in_words(str(error), text)}; fetch the file again") from error
+        lines = text.data.decode(_encoding(text.data))
+        said = in_words(str(error), lines, text.names, text.delimiter, text.first_line, own)
+        raise DataError(f"file {text.file}: {said}") from error
 
 
 def _row_handler(bad: list[str] | None) -> Callable[[Any], str] | None:
@@ -250,12 +258,3 @@ def _encoding(data: bytes) -> str:
     except UnicodeDecodeError:
         return "latin-1"
     return "utf8"
-
-
-def _in_words(error: str, text: CsvText) -> str:
-    """Arrow's message with the column's name for its number."""
-    start, colon, rest = error.partition(":")
-    number = start.removeprefix("In CSV column #")
-    if colon and number.isdigit() and int(number) < len(text.names):
-        return f"column {text.names[int(number)]!r}:{rest}"
-    return error

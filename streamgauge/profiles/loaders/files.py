@@ -28,11 +28,13 @@ class SourceFile:
         name: below the directory or in its archive, without ``.gz`` or ``.xz``.
         data: its unpacked bytes.
         rows: an Arrow record batch in place of the bytes, of a Parquet file; None: it is text.
+        skipped: lines of the file between the header and the other lines of a block.
     """
 
     name: str
     data: bytes
     rows: Any = None
+    skipped: int = 0
 
 
 def source_files(name: str, directory: Path, folder: str, groups: Sequence[Sequence[str]]) -> Iterator[SourceFile]:

@@ -45,7 +45,7 @@ def _read(file: SourceFile, profile: Profile, labels: list[str]) -> Table:
     label = profile.label
     kinds = label.attack_type if label and labels and label.attack_type != label.field else None
     extra = [name for name in (*labels, kinds, profile.entity) if name]
-    columns = read_columns(with_header(file), profile, list(dict.fromkeys(extra)), time=profile.time)
+    columns = read_columns(with_header(file), profile, list(dict.fromkeys(extra)), time=profile.time, own=True)
     n = len(columns)
     truth: Truth = np.full(n, np.nan, np.float32), constant(UNLABELLED, n)
     if label and labels:

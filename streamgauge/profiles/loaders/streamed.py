@@ -74,7 +74,7 @@ def _text_blocks(
 ) -> Iterator[SourceFile]:
     """Blocks of whole lines, each with the file's header above."""
     with open_input(each) as (stream, raw):
-        at = 0
+        at = lines = 0
         block = _lines(stream, max(block_bytes, _HEADER_BYTES))
         header = b""
         if dataset.header is not None or names_all(SourceFile(each.name, block), profile):
@@ -82,7 +82,9 @@ def _text_blocks(
             header = block[: len(block) - len(text.data)]
         first = True
         while block.strip() or first:
-            yield SourceFile(each.name, block if first else header + block)
+            skipped = 0 if first else lines - header.count(b"\n")
+            yield SourceFile(each.name, block if first else header + block, skipped=skipped)
+            lines += block.count(b"\n")
             moved(raw.tell() - at)
             at, first = raw.tell(), False
             block = _lines(stream, block_bytes)
