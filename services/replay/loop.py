@@ -93,11 +93,12 @@ class Replay:
         self._pacer, self._ledger, self._batch = pacer, ledger, batch
         self._state = State(sent=ledger.sent, attacks=ledger.attacks)
         self._event_time: float | None = None
-        self._next_row = 0
+        self._newest_s = -np.inf
+        self._next_row = self._reached = 0
 
     def run(self, stop: threading.Event, reporter: Reporter, begin: Position) -> bool:
         """Send all from `begin` on; True if nothing was left to send, False after a stop."""
-        self._next_row = begin.row
+        self._next_row = self._reached = begin.row
         done = False
         try:
             with closing(self._messages(begin)) as made:
@@ -134,7 +135,10 @@ class Replay:
                 self._ledger.add(messages, at, at + count)
                 self._pacer.sent(int(messages.counts[at : at + count].sum()))
                 at += count
-                self._event_time = float(messages.due[at - 1])
+                self._reached = max(self._reached, int(messages.rows[at - count : at].max()) + 1)
+                # The record's own: a late one, due long after, is no newer for that.
+                self._newest_s = max(self._newest_s, max(messages.stamps_ms[at - count : at]) / 1000)
+                self._event_time = min(float(messages.due[at - 1]), self._newest_s)
             if reporter.is_due():
                 self._state.behind_s = round(self._pacer.behind_s(messages, at, reporter.clock()), 2)
                 self._report(reporter, int(messages.rows[at:].min()) if at < len(messages) else None)
@@ -155,7 +159,7 @@ class Replay:
             self._state.event_time = event_time_text(self._event_time)
             self._ledger.metrics.event_time.set(self._event_time)
         position = self._source.position_of(min([*rows, self._next_row] if unsent_row is None else rows))
-        reporter.report(self._state, position)
+        reporter.report(self._state, position, self._reached)
 
 
 class Reporter:
@@ -167,29 +171,38 @@ class Reporter:
         clock: seconds, monotonic.
         share: of all that is to be sent, None where there is no end.
         file: where the position is kept, if it is.
+        begin_row: where it begins.
     """
 
     def __init__(
-        self, screen: Screen, metrics: ReplayMetrics, clock: Clock, share: Share, file: PositionFile | None
+        self,
+        screen: Screen,
+        metrics: ReplayMetrics,
+        clock: Clock,
+        share: Share,
+        file: PositionFile | None,
+        begin_row: int,
     ) -> None:
         self.clock = clock
         self._screen, self._metrics, self._share, self._file = screen, metrics, share, file
         self._start = self._last = clock()
         self._before = 0
-        self._share_before = share() or 0.0
+        self._begin_row = begin_row
 
     def is_due(self) -> bool:
         """Whether a second has passed since the last report."""
         return self.clock() >= self._last + REPORT_S
 
-    def report(self, state: State, position: Position) -> None:
-        """Show the state and write the position."""
+    def report(self, state: State, position: Position, reached: int) -> None:
+        """Show the state, all before the row `reached` being sent or held back, and write the position."""
         now, sent = self.clock(), sum(state.sent.values())
         state.rate = round((sent - self._before) / (now - self._last), 1) if now > self._last else 0.0
         self._last, self._before = now, sent
-        share = self._share()
+        share = self._share(reached)
+        if share is not None and state.phase == "done":
+            share = 1.0  # a message of many records, or rows that were dropped, leave the last row unnamed
         state.share = None if share is None else round(share, 4)
-        state.left_s = time_left(share, self._share_before, now - self._start)
+        state.left_s = time_left(share, self._share(self._begin_row) or 0.0, now - self._start)
         self._metrics.behind.set(state.behind_s)
         self._screen.show(state)
         if self._file is not None:

@@ -19,9 +19,10 @@ from services.replay.metrics import ReplayMetrics
 from services.replay.options import ReplayOptions
 from services.replay.pacing import Pacer
 from services.replay.position import Position, PositionFile, fingerprint
-from services.replay.progress import Share, screen
+from services.replay.progress import screen
 from services.replay.senders import open_sender
 from services.replay.settings import ReplaySettings
+from services.replay.share import Extent, Passed
 from services.replay.stream import FileStream
 from services.runtime.http import serve_status
 from services.runtime.kafka import open_admin
@@ -68,21 +69,22 @@ def run(options: ReplayOptions, settings: ReplaySettings, resume: Path | None, s
             said = f"--resume {resume}: all was sent before, nothing is sent now; remove the file to send it anew"
             print(said, file=sys.stderr)
             return
-        moved = _Moved(sum(each.size_bytes for each in inputs), options)
-        source = make_source(options, profile, inputs, time.time(), moved)
+        passed = Passed()
+        extent = Extent(sum(each.size_bytes for each in inputs), options, passed)
+        source = make_source(options, profile, inputs, time.time(), passed)
         begin = file.read() if file else Position()
-        _send(options, settings, profile, source, moved, file, begin, stop)
+        _send(options, settings, profile, source, extent, file, begin, stop)
 
 
 def make_source(
-    options: ReplayOptions, profile: Profile, inputs: Sequence[Input], now_s: float, moved: Callable[[int], None]
+    options: ReplayOptions, profile: Profile, inputs: Sequence[Input], now_s: float, passed: Passed
 ) -> Source:
     """Where the records come from: the files one by one, or bursts of records that are held in memory."""
     rows = file_profile(profile, inputs)
     if profile.long is not None and not rows.numeric and not rows.categorical:
         _check_lines(options, profile)
     if options.bursts is None:
-        return FileStream(options, rows, inputs, now_s, moved)
+        return FileStream(options, rows, inputs, now_s, passed)
     tables = [table for each in inputs for table in stream_tables(each, rows)]
     if not tables:
         raise ConfigurationError("--bursts: the files hold no records")
@@ -105,7 +107,7 @@ def _send(
     settings: ReplaySettings,
     profile: Profile,
     source: Source,
-    moved: _Moved,
+    extent: Extent,
     file: PositionFile | None,
     begin: Position,
     stop: threading.Event,
@@ -123,7 +125,7 @@ def _send(
         ledger = Ledger(options.sites, metrics)
         replay = Replay(source, composer, faults, sender, pacer, ledger, settings.batch_records)
         with screen(status.port) as shown:
-            reporter = Reporter(shown, metrics, time.monotonic, moved.share_of(ledger, begin), file)
+            reporter = Reporter(shown, metrics, time.monotonic, extent.share, file, begin.row)
             replay.run(stop, reporter, begin)
     finally:
         status.close()
@@ -148,34 +150,6 @@ def _topics(options: ReplayOptions, settings: ReplaySettings, stop: threading.Ev
     with open_admin(settings.records, client_id="streamgauge-replay", stop=stop) as admin:
         states = admin.describe(names)
     return [states[name].partitions if name in states else settings.partitions for name in names]
-
-
-class _Moved:
-    """How much of what is to be sent was read, in bytes on disk, or in rows where a stop row is given."""
-
-    def __init__(self, size_bytes: int, options: ReplayOptions) -> None:
-        self._total, self._read = size_bytes * max(1, options.loops), 0
-        self._options = options
-
-    def __call__(self, size_bytes: int) -> None:
-        self._read += size_bytes
-
-    def share_of(self, ledger: Ledger, begin: Position) -> Share:
-        """The share of all that is sent; None where it never ends."""
-        options = self._options
-        copies = len(options.sites) if options.split and options.split.kind == "stage" else 1
-
-        def share() -> float | None:
-            if options.stop_row is not None and options.loops:
-                total = (options.stop_row - options.start_row) * options.loops
-                return min(1.0, (begin.row + sum(ledger.sent.values()) / copies) / total)
-            if options.bursts or not options.loops or not self._total:
-                return None
-            # Split by time reads every file once a site.
-            passes = len(options.sites) if options.split and options.split.kind == "time" else 1
-            return min(1.0, self._read / (self._total * passes))
-
-        return share
 
 
 def main(options: Callable[[], ReplayOptions], resume: Path | None, bootstrap_servers: str | None) -> int:

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 Clock = Callable[[], float]
-Share = Callable[[], float | None]
+Share = Callable[[int], float | None]
+"""The share of all that lies before a row, over all loops; None where there is no end or it is not known yet."""
 
 
 @dataclass
@@ -29,7 +30,7 @@ class State:
         rate: records a second since the last report.
         behind_s: by how much sending is late.
         event_time: of the last record, ISO 8601.
-        share: of all that is to be sent, None where there is no end.
+        share: of all that is to be sent; None where there is no end, or while nothing is known of it.
         left_s: seconds to the end at the pace so far, None where unknown.
     """
 

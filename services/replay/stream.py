@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from services.replay.chunks import Chunk
 from services.replay.options import ReplayOptions
 from services.replay.position import Position
+from services.replay.share import Passed
 from services.replay.split import Assign, assigner
 from streamgauge.errors import DataError
 from streamgauge.profiles.loaders.inputs import Input
 from streamgauge.profiles.loaders.merged import Open, merge_by_time
-from streamgauge.profiles.loaders.streamed import BLOCK_BYTES, Moved, stream_tables
+from streamgauge.profiles.loaders.streamed import BLOCK_BYTES, stream_tables
 from streamgauge.profiles.loaders.table import Table
 from streamgauge.profiles.profile import Profile
 
@@ -35,13 +36,13 @@ class FileStream:
         profile: of the files.
         inputs: the files.
         now_s: wall time, for times that are shifted to it.
-        moved: told of the progress in bytes on disk.
+        passed: told of the progress.
     """
 
     def __init__(
-        self, options: ReplayOptions, profile: Profile, inputs: Sequence[Input], now_s: float, moved: Moved
+        self, options: ReplayOptions, profile: Profile, inputs: Sequence[Input], now_s: float, passed: Passed
     ) -> None:
-        self._options, self._profile, self._inputs, self._moved = options, profile, inputs, moved
+        self._options, self._profile, self._inputs, self._passed = options, profile, inputs, passed
         self._timed = profile.time.field is not None
         self._origin = options.start.moment(now_s)
         self._every_s = event_step_s(options, profile)
@@ -126,11 +127,11 @@ class FileStream:
         low, high = self._options.start_row, self._options.stop_row
         if split is None or split.kind != "time":
             everywhere = split is not None and split.kind == "stage"
-            for table in self._rows(low, high, self._moved):
+            for table in self._rows(low, high, self._passed):
                 yield table, None if everywhere else np.zeros(len(table), np.int64)
             return
         if high is None:
-            high = low + sum(map(len, self._rows(low, None, lambda _: None)))
+            high = low + sum(map(len, self._rows(low, None, Passed())))
         edges = np.linspace(low, high, sites + 1).round().astype(int).tolist()
         begin = self._first_time(edges[0])
         parts: list[Open] = [partial(self._part, a, b, begin) for a, b in pairwise(edges)]
@@ -140,7 +141,7 @@ class FileStream:
     def _part(self, low: int, high: int, begin: float) -> Iterator[Table]:
         """Consecutive rows as if they began when the first part does."""
         shift, row = None, 0
-        for table in self._rows(low, high, self._moved):
+        for table in self._rows(low, high, self._passed):
             times = table.times if self._timed else np.arange(row, row + len(table), dtype=np.float64)
             row += len(table)
             if shift is None:
@@ -149,16 +150,16 @@ class FileStream:
             yield replace(table, times=times + shift)
 
     def _first_time(self, low: int) -> float:
-        for table in self._rows(low, None, lambda _: None) if self._timed else ():
+        for table in self._rows(low, None, Passed()) if self._timed else ():
             if len(known := table.times[~np.isnan(table.times)]):
                 return float(known[0])
         return 0.0
 
-    def _rows(self, low: int, high: int | None, moved: Moved) -> Iterator[Table]:
+    def _rows(self, low: int, high: int | None, passed: Passed) -> Iterator[Table]:
         """Rows low to high of all files in order of time."""
         size = _ALONE_BYTES if len(self._inputs) == 1 else BLOCK_BYTES
         sources: list[Callable[[], Iterator[Table]]] = [
-            partial(stream_tables, each, self._profile, moved, size) for each in self._inputs
+            partial(self._tables, each, passed, size) for each in self._inputs
         ]
         row = 0
         for part in merge_by_time(sources):
@@ -169,6 +170,12 @@ class FileStream:
                 yield part.table.part(begin, end)
             if high is not None and row >= high:
                 return
+
+    def _tables(self, each: Input, passed: Passed, size: int) -> Iterator[Table]:
+        """A file's tables; their rows are noted when the bytes are: when the next are asked for."""
+        for table in stream_tables(each, self._profile, passed.moved, size):
+            yield table
+            passed.rows += len(table)
 
 
 def event_step_s(options: ReplayOptions, profile: Profile) -> float:

@@ -15,6 +15,7 @@ from services.replay.main import inputs_of, make_source
 from services.replay.messages import Composer, Messages
 from services.replay.options import ReplayOptions
 from services.replay.position import Position
+from services.replay.share import Passed
 from services.runtime.log import TRUTH_HEADER
 from streamgauge.profiles.decoder import Decoded, Decoder
 from streamgauge.profiles.loaders import Table
@@ -48,7 +49,7 @@ START = Position()
 def chunks_of(options: ReplayOptions, folder: Path, begin: Position = START) -> list[Chunk]:
     profile = load_profile(options.profile)
     inputs = inputs_of(options.files, profile, folder)
-    return list(make_source(options, profile, inputs, NOW_S, lambda _: None).chunks(begin))
+    return list(make_source(options, profile, inputs, NOW_S, Passed()).chunks(begin))
 
 
 def messages_of(options: ReplayOptions, folder: Path, begin: Position = START) -> list[Messages]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from services.replay.pacing import Pacer
 from services.replay.position import Position, PositionFile
 from services.replay.progress import JsonLines
 from services.replay.senders import DeliveringSender
+from services.replay.share import Extent, Passed
 from services.runtime.memory import MemoryBroker
 from streamgauge.errors import ConfigurationError
 from streamgauge.profiles.decoder import Decoder
@@ -60,10 +62,12 @@ class Ran:
             if options.topic_of(site) not in self.broker.topics:
                 self.broker.create_topic(options.topic_of(site), 2)
         begin = file.read() if file else Position()
-        source = make_source(options, profile, inputs_of(options.files, profile, folder), NOW_S, lambda _: None)
+        inputs, passed = inputs_of(options.files, profile, folder), Passed()
+        source = make_source(options, profile, inputs, NOW_S, passed)
+        share = Extent(sum(each.size_bytes for each in inputs), options, passed).share
         self.metrics, out = ReplayMetrics(), io.StringIO()
         sender = _Stopping(DeliveringSender(self.broker.producer()), stop, stop_after)
-        reporter = Reporter(JsonLines(out, {"port": 1}), self.metrics, clock, lambda: None, file)
+        reporter = Reporter(JsonLines(out, {"port": 1}), self.metrics, clock, share, file, begin.row)
         rate, speed = pace(options, profile)
         replay = Replay(
             source,
@@ -154,11 +158,31 @@ def test_after_a_stop_it_goes_on_where_it_was_and_nothing_is_lost(tmp_path: Path
         if ran.done:
             break
         assert json.loads(state.read_text())["position"]["row"] > 0
+        assert 0.2 < ran.lines[-1]["share"] < 0.95, "of what is sent, not of what was read in advance"
     assert runs > 2
     assert PositionFile(state, "x").all_sent()
     records = broker.records("t")
     assert {r.value for r in records} == whole
     assert len(records) < 1150, "a few held back ones may come twice"
+    assert (ran.lines[-1]["share"], ran.lines[-1]["left_s"]) == (1.0, 0.0)
+    newest = max(r.timestamp for r in records) / 1000
+    assert datetime.fromisoformat(ran.lines[-1]["event_time"]).timestamp() == newest, (
+        "of a record, not of its delay"
+    )
+
+
+def test_the_share_is_that_of_the_rows_sent(tmp_path: Path) -> None:
+    path = tmp_path / "valve.csv"
+    header, first, _ = SKAB_RUN.split(b"\r\n", 2)
+    path.write_bytes(b"\n".join([header, *[first] * 8000, b""]))
+    options = options_of("skab", [path], topic="t", rate="200/s")
+    ran = Ran(options, tmp_path, stop_after=205)
+    sent = ran.lines[-1]["sent"]["site-1"]
+    assert 205 <= sent < 300
+    assert ran.lines[-1]["share"] == pytest.approx(sent / 8000, abs=1e-4)
+    looped = Extent(1000, options_of("skab", [path], topic="t", loops=2, start_row=10), Passed(500, 55))
+    assert looped.share(50) == pytest.approx(50 / 200), "half of the bytes held 55 rows, so a loop sends 100"
+    assert Extent(1000, options, Passed()).share(50) is None
 
 
 def test_what_is_read_ahead_of_a_stop_is_sent_when_it_goes_on(tmp_path: Path) -> None:

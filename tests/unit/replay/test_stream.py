@@ -12,6 +12,7 @@ import pytest
 from services.replay.messages import joined
 from services.replay.options import ReplayOptions
 from services.replay.position import Position, PositionFile, fingerprint
+from services.replay.share import Passed
 from services.replay.stream import FileStream
 from streamgauge.errors import ConfigurationError, DataError
 from streamgauge.profiles.loaders.inputs import Input
@@ -174,7 +175,7 @@ def test_from_any_position_on_the_rest_is_sent_as_without_the_interruption(
         return rows
 
     def stream(now_s: float) -> FileStream:
-        return FileStream(chosen, profile, inputs, now_s, lambda _: None)
+        return FileStream(chosen, profile, inputs, now_s, Passed())
 
     whole = sent(stream(NOW_S), Position())
     for row in range(1, len(whole)):
