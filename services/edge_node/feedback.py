@@ -74,6 +74,9 @@ class Feedback:
         except BrokerError as error:  # the next turn goes on here
             if times := self._outages.happened():
                 log.warning("verdicts cannot be read", why=str(error), times=times)
+        else:
+            if self._outages.over():
+                log.info("verdicts are read again")
         marks = [context.feedback.next_offset for context in contexts.values()]
         while self._waiting and self._waiting[0][0] < min(marks, default=self._next):
             self._waiting.popleft()

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
@@ -91,11 +92,13 @@ def _serve_and_exit(own: tuple[int, int], parents: tuple[int, int]) -> NoReturn:
 def yield_to_the_scorer() -> None:
     """Run only where nobody else wants to: on Linux a process that wakes up displaces this one at once.
 
-    Niceness alone lets it finish its turn of some milliseconds, with the scorer waiting.
+    Niceness alone lets it finish its turn of some milliseconds, with the scorer waiting. Where a sandbox forbids
+    the policy, niceness is all.
     """
     os.nice(NICENESS)
     if sys.platform == "linux":
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        with suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def serve(jobs: IO[str], answers: IO[str]) -> None:
