@@ -53,6 +53,15 @@ _LOST_PARTITIONS = frozenset(
     }
 )
 """A commit that fails so was not made, and the records will be read again."""
+_COORDINATOR_MOVES = frozenset(
+    {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError._WAIT_COORD,
+    }
+)
+"""For a while after a broker came back nobody answers for a group."""
 _OUT_OF_RANGE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION)
 _HOPELESS = (
     KafkaError._AUTHENTICATION,
@@ -350,11 +359,18 @@ class RdkafkaLogConsumer(seam.Consumer):
 
     @override
     def committed(self, partition: Partition) -> Committed | None:
-        with broker_errors(self._cluster, f"asking for the commit of {partition}"):
-            (found,) = self._kafka.committed([TopicPartition(*partition)], self._cluster.request_timeout_s)
-            if found.error is not None:
-                raise KafkaException(found.error)
-        return Committed(found.offset, found.metadata or "") if found.offset >= 0 else None
+        deadline = time.monotonic() + self._cluster.request_timeout_s
+        while True:
+            with broker_errors(self._cluster, f"asking for the commit of {partition}"):
+                try:
+                    (found,) = self._kafka.committed([TopicPartition(*partition)], self._cluster.request_timeout_s)
+                    if found.error is not None:
+                        raise KafkaException(found.error)
+                    return Committed(found.offset, found.metadata or "") if found.offset >= 0 else None
+                except KafkaException as error:
+                    if error.args[0].code() not in _COORDINATOR_MOVES or time.monotonic() > deadline:
+                        raise
+            time.sleep(_RETRY_PAUSE_S)
 
     @property
     def generation(self) -> int:
